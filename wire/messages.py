@@ -1,0 +1,296 @@
+"""What gateways, nodes and placement say to one another, as typed messages.
+
+All are msgpack arrays (`array_like`): compact, and a newer sender may append fields with defaults that an older
+receiver ignores. Times are milliseconds unless the name says otherwise; *cluster time* is the state machine's clock
+(see shard/), never a wall clock. An operation lists one or more items so that a single put and a bulk of 500 are the
+same message.
+"""
+
+import enum
+from typing import TypeAlias
+
+import msgspec
+
+LIMIT_KEY_BYTES = 1024
+LIMIT_VALUE_BYTES = 1 << 20
+LIMIT_BULK_ITEMS = 500
+LIMIT_LIST_ITEMS = 1000
+LIMIT_LIST_BYTES = 4 << 20
+LIMIT_TTL_MS = 10 * 365 * 24 * 3600 * 1000
+NEVER = 0  # a `ttl_ms` or `expires_ms` of 0: does not expire
+
+
+# --- operations on keys -------------------------------------------------------------------------------------------
+
+
+class OperationId(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Identifies a write so that a retry of it is applied once.
+
+    Attributes:
+        session: random 64-bit number of one client session (a gateway process takes one at its start).
+        sequence: grows by one with each new write of the session to this group; a retry repeats it.
+        floor: every write of the session to this group with a lower sequence has its answer; its memory may be dropped.
+    """
+
+    session: int
+    sequence: int
+    floor: int
+
+
+class PutItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One key to set. `content_type` "" means `value` is JSON text; `ttl_ms` 0 means that it never expires."""
+
+    key: str
+    value: bytes
+    content_type: str = ""
+    ttl_ms: int = NEVER
+
+
+class TouchItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One key whose time to live is set (not added)."""
+
+    key: str
+    ttl_ms: int
+
+
+class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Set keys; each item succeeds or fails by itself."""
+
+    items: list[PutItem]
+
+
+class Delete(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """Delete keys; a key that is not there answers NOT_FOUND."""
+
+    keys: list[str]
+
+
+class Touch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """Set the time to live of keys that exist."""
+
+    items: list[TouchItem]
+
+
+Operation: TypeAlias = Put | Delete | Touch
+
+
+class Status(enum.IntEnum):
+    """Outcome of one item of an operation or a read."""
+
+    OK = 0
+    NOT_FOUND = 1
+    WRONG_GROUP = 2  # the key's slot is not owned by this group: nothing was applied
+    STALE_OPERATION = 3  # the operation id is below its session's floor: it was answered before; nothing was applied now
+
+
+class ItemResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Outcome of one item, in the order of the request.
+
+    Attributes:
+        status: see Status.
+        revision: log index of the entry that last changed the key (0 when there is none).
+        value: the value's bytes (reads only).
+        content_type: "" for JSON text.
+        ttl_ms: remaining time to live; 0 when it never expires (reads only).
+    """
+
+    status: Status
+    revision: int = 0
+    value: bytes = b""
+    content_type: str = ""
+    ttl_ms: int = NEVER
+
+
+class WriteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Apply one operation in one group, once."""
+
+    group: int
+    id: OperationId
+    operation: Operation
+
+
+class WriteReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`revision` is the log index of the entry that carried the operation (or first carried it, for a retry)."""
+
+    results: list[ItemResult]
+    revision: int
+
+
+class Consistency(enum.IntEnum):
+    """How fresh a read must be."""
+
+    LINEARIZABLE = 0
+    STALE = 1
+
+
+class ReadRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Read keys of one group."""
+
+    group: int
+    keys: list[str]
+    consistency: Consistency = Consistency.LINEARIZABLE
+
+
+class ReadReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`revision` is the last applied log index that the read saw; `age_ms` how old it may be (0 when linearizable)."""
+
+    results: list[ItemResult]
+    revision: int
+    age_ms: int = 0
+
+
+class ListRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One page of a group's keys with a prefix, in key order, strictly after `after` ("" starts at the beginning)."""
+
+    group: int
+    prefix: str
+    after: str
+    limit: int
+    with_values: bool = False
+    consistency: Consistency = Consistency.LINEARIZABLE
+
+
+class ListEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One listed key; `value` only when asked for."""
+
+    key: str
+    revision: int
+    ttl_ms: int = NEVER
+    content_type: str = ""
+    value: bytes = b""
+
+
+class ListReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`more` says that the group holds further keys after the last entry; every unlisted key is after it."""
+
+    entries: list[ListEntry]
+    more: bool
+    revision: int
+
+
+# --- the cluster map ----------------------------------------------------------------------------------------------
+
+
+class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
+    """A registered node: `address` is `host:port` of its RPC server, `incarnation` names its data directory."""
+
+    id: str
+    address: str
+    zone: str
+    host: str
+    incarnation: str
+
+
+class GroupInfo(msgspec.Struct, frozen=True, array_like=True):
+    """A Raft group: an immutable list of replicas (node ids); the first is its preferred leader."""
+
+    id: int
+    replicas: list[str]
+
+
+class SlotRange(msgspec.Struct, frozen=True, array_like=True):
+    """Slots `first..last` (both included) belong to `group`."""
+
+    first: int
+    last: int
+    group: int
+
+
+class ClusterMap(msgspec.Struct, frozen=True, array_like=True):
+    """What a router needs; every change raises `epoch` (0: nothing was decided yet). Ranges are sorted and disjoint."""
+
+    cluster: str
+    epoch: int
+    nodes: list[NodeInfo]
+    groups: list[GroupInfo]
+    slots: list[SlotRange]
+
+
+class WatchMapRequest(msgspec.Struct, frozen=True, array_like=True):
+    """Long poll: answered when a map with an epoch over `epoch` is there, or with the present one after `wait_ms`."""
+
+    epoch: int
+    wait_ms: int
+
+
+class RegisterRequest(msgspec.Struct, frozen=True, array_like=True):
+    """A node makes itself known to placement; idempotent. Another incarnation of a known id is refused (INVALID)."""
+
+    node: NodeInfo
+
+
+class RegisterReply(msgspec.Struct, frozen=True, array_like=True):
+    """The map after the registration."""
+
+    map: ClusterMap
+
+
+class GroupBeat(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One replica's state in a heartbeat."""
+
+    group: int
+    leading: bool
+    term: int
+
+
+class HeartbeatRequest(msgspec.Struct, frozen=True, array_like=True):
+    """A node is alive, and what its replicas are doing. Kept in the placement leader's memory, never logged."""
+
+    node: str
+    incarnation: str
+    epoch: int
+    groups: list[GroupBeat]
+
+
+class Transfer(msgspec.Struct, frozen=True, array_like=True):
+    """Advice to a leader: hand the group over to another replica."""
+
+    group: int
+    to: str
+
+
+class HeartbeatReply(msgspec.Struct, frozen=True, array_like=True):
+    """`epoch` is placement's present one; `transfers` what this node should hand over."""
+
+    epoch: int
+    transfers: list[Transfer]
+
+
+# --- status -------------------------------------------------------------------------------------------------------
+
+
+class StatusRequest(msgspec.Struct, frozen=True, array_like=True):
+    """Ask a node what it hosts."""
+
+
+class GroupStatus(msgspec.Struct, frozen=True, array_like=True):
+    """One replica. `role` is leader, follower or candidate; `leader` a node id or "" when none is known."""
+
+    id: int
+    role: str
+    leader: str
+    term: int
+    commit_index: int
+    applied_index: int
+    last_index: int
+    snapshot_index: int
+    keys: int
+    bytes: int
+
+
+class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
+    """A node and its replicas; group 0 is placement. Figures are since the process started."""
+
+    id: str
+    zone: str
+    address: str
+    cluster: str
+    epoch: int
+    durability: str
+    uptime_s: float
+    memory_bytes: int
+    log_bytes: int
+    log_syncs: int
+    snapshots: int
+    leader_changes: int
+    groups: list[GroupStatus]

@@ -1,0 +1,22 @@
+"""Key to slot: the one hash that every gateway and every replica must agree on."""
+
+import xxhash
+
+SLOT_COUNT = 16384
+
+
+def tag(key: str) -> str:
+    """The part of a key that is hashed: the text in its first non-empty `{…}`, else the whole key.
+
+    Keys that share a tag share a slot, so they can change together (the hash-tag rule of Redis Cluster).
+    """
+    opening = key.find("{")
+    if opening < 0:
+        return key
+    closing = key.find("}", opening + 1)
+    return key[opening + 1 : closing] if closing > opening + 1 else key
+
+
+def slot_of(key: str) -> int:
+    """The slot of a key, `0 <= slot < SLOT_COUNT`."""
+    return int(xxhash.xxh3_64_intdigest(tag(key).encode()) % SLOT_COUNT)
