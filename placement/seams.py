@@ -1,0 +1,51 @@
+"""What placement needs of its surroundings, as the smallest protocols that the real things and test doubles fit.
+
+Clocks count seconds from any start and never go back; one process hands the same clock to everything in it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias, TypeVar
+
+from wire.rpc import Method
+
+Req = TypeVar("Req")
+Rep = TypeVar("Rep")
+
+Clock: TypeAlias = Callable[[], float]
+Sleep: TypeAlias = Callable[[float], Awaitable[object]]
+
+
+class Timer(Protocol):
+    """A callback that waits for its time."""
+
+    def cancel(self) -> object:
+        """Forget the callback; without effect once it ran."""
+
+
+class CallLater(Protocol):
+    """`loop.call_later`: run a callback once, after a delay in seconds."""
+
+    def __call__(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """Arm the timer."""
+
+
+class Channel(Protocol):
+    """The calling half of `wire.RpcClient`."""
+
+    def call(self, method: Method[Req, Rep], request: Req, timeout_s: float) -> asyncio.Future[Rep]:
+        """Send a request; the future raises RpcError."""
+
+
+Connect: TypeAlias = Callable[[str], Channel]
+"""Gives the process's shared channel to an address `host:port`; whoever made it closes it."""
+
+
+def loop_time() -> float:
+    """The running loop's clock."""
+    return asyncio.get_running_loop().time()
+
+
+def loop_call_later(delay: float, callback: Callable[[], object], /) -> Timer:
+    """The running loop's timer."""
+    return asyncio.get_running_loop().call_later(delay, callback)
