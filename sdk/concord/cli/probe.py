@@ -1,0 +1,47 @@
+"""HTTP GET with a bound on time and size, for the commands of the command line. No proxies: it asks what it is told to."""
+
+import http.client
+from urllib.parse import urlsplit
+
+import msgspec
+
+from concord.cli.console import CliError
+
+LIMIT_BODY_BYTES = 16 << 20
+UNREACHABLE_EXIT = 3
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Status code and body."""
+
+    status: int
+    body: bytes
+
+
+def get(url: str, path: str, timeout_s: float) -> Answer:
+    """GET `path` of the server at `url` (`http://host:port` or `https://…`).
+
+    Raises:
+        CliError: the URL is none, nobody answers in time, or the answer is over 16 MiB.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise CliError(f"{url}: {error}", exit_code=2) from error
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    if parts.scheme not in kinds or not parts.hostname:
+        raise CliError(f"{url} is not a URL like http://127.0.0.1:4000", exit_code=2)
+    connection = kinds[parts.scheme](parts.hostname, port, timeout=timeout_s)
+    try:
+        connection.request("GET", parts.path.rstrip("/") + path)
+        response = connection.getresponse()
+        body = response.read(LIMIT_BODY_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise CliError(f"nobody answers at {url}: {reason}", "is it up? concord up", UNREACHABLE_EXIT) from error
+    finally:
+        connection.close()
+    if len(body) > LIMIT_BODY_BYTES:
+        raise CliError(f"{url} sent over {LIMIT_BODY_BYTES} bytes", exit_code=UNREACHABLE_EXIT)
+    return Answer(response.status, body)

@@ -1,0 +1,198 @@
+"""`concord status`: what a gateway says about its cluster, as tables or, joined with the local processes, as JSON."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from concord.cli.arguments import Commands
+from concord.cli.console import RED, CliError, paint, table
+from concord.cli.probe import UNREACHABLE_EXIT, get
+from concord.cli.processes import Process, read_process_list
+
+DESCRIPTION = """Show whether the cluster is whole, its nodes, and who leads which group. Exit code 0: every group has a
+leader; 1: one has none, or the gateway is not ready; 3: nobody answers at the URL."""
+STATUS_PATH = "/api/v1/status"
+TIMEOUT_S = 5.0
+DEFAULT_URL = "http://127.0.0.1:4000"
+DEFAULT_DATA_DIR = "concord-data"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A node as the gateway sees it."""
+
+    name: str
+    status: str
+    address: str = ""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A Raft group; `leader` is None or "" while it has none."""
+
+    id: int
+    leader: str | None = None
+    replicas: list[str] = []
+
+
+class ClusterPart(msgspec.Struct, frozen=True):
+    """The part of the answer about the cluster."""
+
+    name: str
+    nodes: list[Node]
+    leader: str | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What `GET /api/v1/status` says, as far as the command line shows it."""
+
+    cluster: ClusterPart
+    groups: list[Group] = []
+    epoch: int = 0
+
+    def led_by(self, node: str) -> list[int]:
+        """Numbers of the groups that a node leads, sorted."""
+        return sorted(group.id for group in self.groups if group.leader == node)
+
+    @property
+    def leaderless(self) -> list[int]:
+        """Numbers of the groups without a leader, sorted."""
+        return sorted(group.id for group in self.groups if not group.leader)
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """Every success body of the API."""
+
+    data: Status
+
+
+class ReportedProcess(Process, frozen=True, kw_only=True):
+    """A process of the local cluster, and the groups it leads."""
+
+    leads: list[int]
+
+
+class ReportedNode(Node, frozen=True, kw_only=True):
+    """A node, and the groups it leads."""
+
+    leads: list[int]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What `concord status --json` prints; `processes` is empty when no local cluster answers at the URL."""
+
+    url: str
+    cluster: str
+    epoch: int
+    whole: bool
+    nodes: list[ReportedNode]
+    groups: list[Group]
+    processes: list[ReportedProcess]
+
+
+def add_parser(commands: Commands) -> None:
+    """Register the command."""
+    parser = commands.add_parser("status", help="show the nodes and groups of a cluster", description=DESCRIPTION)
+    parser.add_argument("--url", default=os.environ.get("CONCORD_URL") or DEFAULT_URL, help="a gateway (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the local processes and what they lead")
+    parser.add_argument(
+        "--data-dir", default=DEFAULT_DATA_DIR, metavar="DIR", help="of the local cluster, if any (%(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the status; exit codes as in the module's docstring."""
+    status = fetch(options.url, TIMEOUT_S)
+    if options.json:
+        report = _report(options.url, status, _local_processes(Path(options.data_dir), options.url))
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+    else:
+        sys.stdout.write(_tables(status))
+    return 1 if status.leaderless or not status.groups else 0
+
+
+def fetch(url: str, timeout_s: float) -> Status:
+    """Ask a gateway.
+
+    Raises:
+        CliError: nobody answers in time (exit code 3), or the answer is an error or not understood (1).
+    """
+    answer = get(url, STATUS_PATH, timeout_s)
+    if answer.status != 200:
+        raise CliError(f"{url} answered {answer.status}: {_reason(answer.body)}", "concord status again in a moment")
+    try:
+        return msgspec.json.decode(answer.body, type=Envelope).data
+    except msgspec.DecodeError as error:
+        raise CliError(
+            f"{url} is not a Concord gateway of this version: {error}", "check --url", UNREACHABLE_EXIT
+        ) from error
+
+
+def numbers(groups: Sequence[int]) -> str:
+    """Group numbers for a table: `1 4-7`, `-` for none."""
+    runs: list[tuple[int, int]] = []
+    for number in groups:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return " ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs) or "-"
+
+
+def _report(url: str, status: Status, processes: Sequence[Process]) -> Report:
+    return Report(
+        url=url,
+        cluster=status.cluster.name,
+        epoch=status.epoch,
+        whole=bool(status.groups) and not status.leaderless,
+        nodes=[ReportedNode(n.name, n.status, n.address, leads=status.led_by(n.name)) for n in status.cluster.nodes],
+        groups=status.groups,
+        processes=[
+            ReportedProcess(**msgspec.structs.asdict(process), leads=status.led_by(process.name))
+            for process in processes
+        ],
+    )
+
+
+def _local_processes(data_dir: Path, url: str) -> Sequence[Process]:
+    """The processes of the local cluster whose gateways include the URL's."""
+    listed = read_process_list(data_dir)
+    if listed is None:
+        return []
+    gateways = {f"http://{process.address}" for process in listed.processes if process.role == "gateway"}
+    return listed.processes if url.rstrip("/").replace("//localhost:", "//127.0.0.1:") in gateways else []
+
+
+def _tables(status: Status) -> str:
+    leaderless = status.leaderless
+    state = f"no leader: {numbers(leaderless)}" if leaderless else "every group has a leader"
+    summary = f"cluster {status.cluster.name}: {len(status.groups)} groups, epoch {status.epoch}; " + (
+        paint(state, RED, sys.stdout) if leaderless else state
+    )
+    nodes = [[n.name, n.status, n.address, numbers(status.led_by(n.name))] for n in status.cluster.nodes]
+    groups = [[str(group.id), group.leader or "none", " ".join(group.replicas)] for group in status.groups]
+    return "\n\n".join(
+        [
+            summary,
+            table(["NODE", "STATUS", "ADDRESS", "LEADS"], nodes, sys.stdout).rstrip("\n"),
+            table(["GROUP", "LEADER", "REPLICAS"], groups, sys.stdout),
+        ]
+    )
+
+
+def _reason(body: bytes) -> str:
+    """The message of an error body of the API, or the beginning of whatever it is."""
+
+    class Error(msgspec.Struct):
+        message: str
+
+    class ErrorEnvelope(msgspec.Struct):
+        error: Error
+
+    try:
+        return msgspec.json.decode(body, type=ErrorEnvelope).error.message
+    except msgspec.DecodeError:
+        return body[:200].decode(errors="replace")

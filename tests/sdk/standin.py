@@ -1,0 +1,70 @@
+"""Stand-ins for the server's processes: they take the same command lines, but a node only waits and a gateway only says ready.
+
+What they do besides is said by the environment: STANDIN_DIES (exit at once; the gateway is never ready), STANDIN_DEAF (ignore SIGTERM).
+"""
+
+import http.server
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+
+def setting(argv: Sequence[str], name: str) -> str:
+    return argv[list(argv).index(name) + 1]
+
+
+def node(argv: Sequence[str]) -> int:
+    name = setting(argv, "--id")
+    sys.stderr.write(f"{name} of {setting(argv, '--expect-nodes')} starts\n")
+    if os.environ.get("STANDIN_DIES") == name:
+        sys.stderr.write("this node cannot start\n")
+        return 7
+    ended = []
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN if os.environ.get("STANDIN_DEAF") == name else lambda *_: ended.append(1)
+    )
+    while not ended:
+        signal.pause()
+    sys.stderr.write(f"{name} stops cleanly\n")
+    return 0
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    nodes: tuple[str, ...] = ()
+
+    def do_GET(self) -> None:
+        answers = {"/readyz": {}, "/api/v1/status": {"status": "ok", "data": self.status()}}
+        body = json.dumps(answers.get(self.path)).encode()
+        ready = self.path in answers and "STANDIN_DIES" not in os.environ
+        self.send_response(200 if ready else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def status(self) -> dict[str, object]:
+        names = [f"n{i}" for i, _ in enumerate(self.nodes, start=1)]
+        leader = None if os.environ.get("STANDIN_LEADERLESS") else names[0]
+        return {
+            "cluster": {
+                "name": "local",
+                "nodes": [
+                    {"name": name, "status": "leader" if name == leader else "follower", "address": address}
+                    for name, address in zip(names, self.nodes, strict=True)
+                ],
+                "leader": leader,
+            },
+            "storage": {"size": 0, "memory": 0},
+            "metrics": {},
+            "epoch": 3,
+            "groups": [{"id": group, "leader": leader, "replicas": names} for group in (1, 2, 4)],
+        }
+
+
+def gateway(argv: Sequence[str]) -> int:
+    host, port = setting(argv, "--listen").split(":")
+    Handler.nodes = tuple(setting(argv, "--nodes").split(","))
+    with http.server.HTTPServer((host, int(port)), Handler) as server:
+        server.serve_forever()
+    return 0
