@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_client_command(words: Sequence[str]) -> int:
     from concord.cli import status, up  # noqa: PLC0415 - a node process needs none of them
-    from concord.cli.arguments import Parser  # noqa: PLC0415
+    from concord.cli.arguments import Parser  # noqa: PLC0415 - likewise
 
     parser = Parser(
         prog="concord",
