@@ -18,6 +18,14 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class _Error(msgspec.Struct, frozen=True):
+    message: str
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    error: _Error
+
+
 def get(url: str, path: str, timeout_s: float) -> Answer:
     """GET `path` of the server at `url` (`http://host:port` or `https://…`).
 
@@ -45,3 +53,11 @@ def get(url: str, path: str, timeout_s: float) -> Answer:
     if len(body) > LIMIT_BODY_BYTES:
         raise CliError(f"{url} sent over {LIMIT_BODY_BYTES} bytes", exit_code=UNREACHABLE_EXIT)
     return Answer(response.status, body)
+
+
+def error_message(body: bytes) -> str:
+    """The message of an error body of the API, or the beginning of whatever it is."""
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody).error.message
+    except msgspec.DecodeError:
+        return body[:200].decode(errors="replace")

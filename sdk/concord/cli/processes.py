@@ -24,7 +24,7 @@ LIMIT_LOG_BYTES = 8 << 20  # a longer log is set aside (one older is kept) when 
 RESTART_DELAY_S_MIN = 0.1
 RESTART_DELAY_S_MAX = 5.0
 HEALTHY_AFTER_S = 3.0
-STOP_GRACE_S = 10.0
+STOP_GRACE_S = 15.0  # over the time that a gateway gives to requests under way
 
 
 class Program(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from concord.cli.arguments import Commands
 from concord.cli.console import RED, CliError, paint, table
-from concord.cli.probe import UNREACHABLE_EXIT, get
+from concord.cli.probe import UNREACHABLE_EXIT, error_message, get
 from concord.cli.processes import Process, read_process_list
 
 DESCRIPTION = """Show whether the cluster is whole, its nodes, and who leads which group. Exit code 0: every group has a
@@ -22,11 +22,13 @@ DEFAULT_DATA_DIR = "concord-data"
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A node as the gateway sees it."""
+    """A node as the gateway sees it; `status` is its role in placement's own group."""
 
     name: str
     status: str
     address: str = ""
+    zone: str = ""
+    reachable: bool = True
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -122,7 +124,9 @@ def fetch(url: str, timeout_s: float) -> Status:
     """
     answer = get(url, STATUS_PATH, timeout_s)
     if answer.status != 200:
-        raise CliError(f"{url} answered {answer.status}: {_reason(answer.body)}", "concord status again in a moment")
+        raise CliError(
+            f"{url} answered {answer.status}: {error_message(answer.body)}", "concord status again in a moment"
+        )
     try:
         return msgspec.json.decode(answer.body, type=Envelope).data
     except msgspec.DecodeError as error:
@@ -148,7 +152,10 @@ def _report(url: str, status: Status, processes: Sequence[Process]) -> Report:
         cluster=status.cluster.name,
         epoch=status.epoch,
         whole=bool(status.groups) and not status.leaderless,
-        nodes=[ReportedNode(n.name, n.status, n.address, leads=status.led_by(n.name)) for n in status.cluster.nodes],
+        nodes=[
+            ReportedNode(**msgspec.structs.asdict(node), leads=status.led_by(node.name))
+            for node in status.cluster.nodes
+        ],
         groups=status.groups,
         processes=[
             ReportedProcess(**msgspec.structs.asdict(process), leads=status.led_by(process.name))
@@ -172,27 +179,21 @@ def _tables(status: Status) -> str:
     summary = f"cluster {status.cluster.name}: {len(status.groups)} groups, epoch {status.epoch}; " + (
         paint(state, RED, sys.stdout) if leaderless else state
     )
-    nodes = [[n.name, n.status, n.address, numbers(status.led_by(n.name))] for n in status.cluster.nodes]
+    nodes = [
+        [
+            node.name,
+            "up" if node.reachable else "unreachable",
+            node.address,
+            node.zone,
+            numbers(status.led_by(node.name)),
+        ]
+        for node in status.cluster.nodes
+    ]
     groups = [[str(group.id), group.leader or "none", " ".join(group.replicas)] for group in status.groups]
     return "\n\n".join(
         [
             summary,
-            table(["NODE", "STATUS", "ADDRESS", "LEADS"], nodes, sys.stdout).rstrip("\n"),
+            table(["NODE", "STATUS", "ADDRESS", "ZONE", "LEADS"], nodes, sys.stdout).rstrip("\n"),
             table(["GROUP", "LEADER", "REPLICAS"], groups, sys.stdout),
         ]
     )
-
-
-def _reason(body: bytes) -> str:
-    """The message of an error body of the API, or the beginning of whatever it is."""
-
-    class Error(msgspec.Struct):
-        message: str
-
-    class ErrorEnvelope(msgspec.Struct):
-        error: Error
-
-    try:
-        return msgspec.json.decode(body, type=ErrorEnvelope).error.message
-    except msgspec.DecodeError:
-        return body[:200].decode(errors="replace")

@@ -19,7 +19,7 @@ from concord.cli.arguments import Commands, number_up_to
 from concord.cli.console import BOLD, DIM, CliError, Progress, complain, paint, table
 from concord.cli.files import DirectoryLock
 from concord.cli.layout import HOST, LIMIT_GROUPS, LIMIT_NODES, Layout, Wanted
-from concord.cli.probe import get
+from concord.cli.probe import error_message, get
 from concord.cli.processes import Death, Program, Supervisor, last_line
 from concord.cli.status import DEFAULT_DATA_DIR, Status, fetch, numbers
 
@@ -121,16 +121,18 @@ class _Cluster:
         """Wait for the first gateway to say that it is ready; False when told to stop before."""
         begin = time.monotonic()
         names = " ".join(process.name for process in self._supervisor.processes)
+        missing = ""
         while not stopping():
             waited_s = time.monotonic() - begin
-            self._progress.show(f"starting {names} … {waited_s:.1f} s")
+            self._progress.show(f"starting {names} … {waited_s:.1f} s  {missing}")
             for death in self._supervisor.poll():
                 self._check_start(death)
-            if self._is_ready():
+            missing = self._missing()
+            if not missing:
                 self._progress.clear()
                 return True
             if waited_s > READY_TIMEOUT_S:
-                raise CliError(f"not ready after {READY_TIMEOUT_S:.0f} s", f"see {self._data_dir / 'logs'}")
+                raise CliError(f"after {READY_TIMEOUT_S:.0f} s {missing}", f"see {self._data_dir / 'logs'}")
             wait(PROBE_EVERY_S)
         return False
 
@@ -138,11 +140,13 @@ class _Cluster:
         if death.count >= START_ATTEMPTS:
             raise CliError(f"{death.name} does not start: {last_line(death.log)}", f"see {death.log}")
 
-    def _is_ready(self) -> bool:
+    def _missing(self) -> str:
+        """Why the first gateway is not ready, "" when it is."""
         try:
-            return get(self._url, "/readyz", PROBE_TIMEOUT_S).status == 200
-        except CliError:
-            return False
+            answer = get(self._url, "/readyz", PROBE_TIMEOUT_S)
+        except CliError as error:
+            return str(error)
+        return "" if answer.status == 200 else error_message(answer.body)
 
     def _announcement(self) -> str:
         status = self._status()
