@@ -6,7 +6,6 @@ while the news flow. When nobody answers, the last map is kept and `age_s` grows
 """
 
 import asyncio
-import contextlib
 import enum
 import random
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import msgspec
 
 from placement.backoff import Backoff
 from placement.maps import MapHolder
-from placement.seams import Channel, Clock, Connect, Sleep, loop_time
+from placement.seams import Channel, Clock, Connect, Sleep, loop_time, start_task, stop_task
 from wire.errors import RpcError
 from wire.messages import ClusterMap, WatchMapRequest
 from wire.methods import WATCH_MAP
@@ -55,10 +54,12 @@ class MapWatcher:
         connect: gives the shared channel to an address.
         rng: source of jitter and of the first server to ask.
         follow_nodes: also ask the nodes in the map, not only the seeds.
-        avoid: an address never to ask (one's own).
         settings: the pace.
         clock: the event loop's clock, in seconds.
         sleep: `asyncio.sleep`.
+
+    Raises:
+        ValueError: there is no seed.
     """
 
     def __init__(
@@ -69,17 +70,17 @@ class MapWatcher:
         *,
         rng: random.Random,
         follow_nodes: bool = True,
-        avoid: str = "",
         settings: WatchSettings = WatchSettings(),  # noqa: B008 - frozen
         clock: Clock = loop_time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        if not seeds:
+            raise ValueError("a watcher needs at least one address to ask")
         self._holder = holder
         self._seeds = tuple(seeds)
         self._connect = connect
         self._rng = rng
         self._follow_nodes = follow_nodes
-        self._avoid = avoid
         self._settings = settings
         self._clock = clock
         self._sleep = sleep
@@ -98,15 +99,13 @@ class MapWatcher:
     def start(self) -> None:
         """Begin to watch, on the running loop."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="map-watcher")
+            self._task = start_task(self._run(), "map-watcher")
 
     async def close(self) -> None:
         """Stop; the holder keeps its map."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await stop_task(task)
 
     def seek(self, epoch: int, address: str = "") -> None:
         """Someone (at `address`, when known) spoke of a map of this epoch: ask there now if it is news.
@@ -124,10 +123,9 @@ class MapWatcher:
         self._interrupt.set_result(None)
 
     async def _run(self) -> None:
-        addresses = self._addresses()
-        self._address = self._rng.choice(addresses) if addresses else ""
+        self._address = self._rng.choice(self._addresses())
         while True:
-            outcome = await self._poll(self._connect(self._address)) if self._address else _Poll.FAILED
+            outcome = await self._poll(self._connect(self._address))
             if outcome in (_Poll.QUIET, _Poll.FAILED):
                 self._address = self._next_address()
             if outcome is _Poll.FAILED:
@@ -162,10 +160,10 @@ class MapWatcher:
 
     def _addresses(self) -> list[str]:
         nodes = [node.address for node in self._holder.current.nodes] if self._follow_nodes else []
-        return [address for address in dict.fromkeys((*self._seeds, *nodes)) if address != self._avoid]
+        return list(dict.fromkeys((*self._seeds, *nodes)))
 
     def _next_address(self) -> str:
         addresses = self._addresses()
         if self._address not in addresses:
-            return addresses[0] if addresses else ""
+            return addresses[0]
         return addresses[(addresses.index(self._address) + 1) % len(addresses)]

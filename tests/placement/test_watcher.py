@@ -12,7 +12,7 @@ SEEDS = ["s1:1", "s2:1", "s3:1"]
 class Stage:
     """A watcher, its fake servers and its time."""
 
-    def __init__(self, *, follow_nodes: bool = True, avoid: str = "") -> None:
+    def __init__(self, *, follow_nodes: bool = True) -> None:
         self.time = Time()
         self.network = Network()
         self.pauses: list[float] = []
@@ -23,7 +23,6 @@ class Stage:
             self.network.connect,
             rng=random.Random(1),
             follow_nodes=follow_nodes,
-            avoid=avoid,
             clock=self.time.clock,
             sleep=self.pause,
         )
@@ -131,15 +130,13 @@ def test_a_server_that_answers_too_hastily_is_not_asked_in_a_tight_loop() -> Non
     play(scenario)
 
 
-def test_the_nodes_of_the_map_are_asked_too_but_never_oneself() -> None:
-    own = node(1)
-
+def test_the_nodes_of_the_map_are_asked_too() -> None:
     async def scenario(stage: Stage) -> None:
-        (await stage.poll()).answer.set_result(map_of(1, own, node(2)))
+        (await stage.poll()).answer.set_result(map_of(1, node(1), node(2)))
         asked = {(await stage.quiet()).address for _ in range(8)}
-        assert asked == {*SEEDS, node(2).address}
+        assert asked == {*SEEDS, node(1).address, node(2).address}
 
-    play(scenario, lambda: Stage(avoid=own.address))
+    play(scenario)
 
 
 def test_only_the_seeds_are_asked_when_told_so() -> None:
