@@ -1,0 +1,211 @@
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+from placement.client import PlacementClient
+from placement.maps import MapHolder
+from tests.placement.fakes import Network, Sent, Time, map_of, node
+from wire.errors import Code
+from wire.messages import GroupBeat, HeartbeatReply, RegisterReply, Transfer
+
+PLACEMENT = {"n1": "p1:1", "n2": "p2:1", "n3": "p3:1"}
+BEATS = [GroupBeat(1, leading=True, term=3)]
+
+
+class Stage:
+    """The client of node n9, its fake servers and its time."""
+
+    def __init__(self, placement: dict[str, str] | None = None) -> None:
+        self.time = Time()
+        self.network = Network()
+        self.pauses: list[float] = []
+        self.transfers: list[Transfer] = []
+        self.fatal: list[str] = []
+        self.refused = asyncio.Event()
+        self.maps = MapHolder("c", clock=self.time.clock, call_later=self.time.call_later)
+        self.client = PlacementClient(
+            node(9),
+            placement or PLACEMENT,
+            self.maps,
+            self.network.connect,
+            beats=lambda: BEATS,
+            on_transfers=self.take,
+            on_fatal=self.refuse,
+            rng=random.Random(1),
+            clock=self.time.clock,
+            sleep=self.pause,
+        )
+
+    def take(self, transfers: Sequence[Transfer]) -> None:
+        self.transfers.extend(transfers)
+
+    def refuse(self, message: str) -> None:
+        self.fatal.append(message)
+        self.refused.set()
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    async def registered(self) -> Sent:
+        sent = await self.network.next("register")
+        sent.answer.set_result(RegisterReply(map_of(1, node(9))))
+        return sent
+
+
+def play(scenario: Callable[[Stage], Awaitable[None]]) -> None:
+    async def scene() -> None:
+        stage = Stage()
+        stage.client.start()
+        await scenario(stage)
+        await stage.client.close()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_node_registers_and_then_sends_heartbeats_to_the_same_server() -> None:
+    async def scenario(stage: Stage) -> None:
+        register = await stage.registered()
+        assert register.request.node == node(9)
+        beat = await stage.network.next("heartbeat")
+        assert beat.address == register.address
+        assert (beat.request.node, beat.request.incarnation, beat.request.groups) == ("n9", "i1", BEATS)
+        assert beat.request.epoch == 1
+        assert stage.client.registered
+        assert stage.maps.current == map_of(1, node(9))
+        assert stage.pauses[-1] == 1.0
+
+    play(scenario)
+
+
+def test_the_named_leader_is_asked_next() -> None:
+    async def scenario(stage: Stage) -> None:
+        for leader in ("n3", "n1", "n2"):
+            (await stage.network.next("register")).fail(Code.NOT_LEADER, leader=leader)
+            sent = await stage.network.next("register")
+            assert sent.address == PLACEMENT[leader]
+            stage.network.sent.put_nowait(sent)
+
+    play(scenario)
+
+
+def test_every_server_is_tried_when_none_knows_the_leader() -> None:
+    async def scenario(stage: Stage) -> None:
+        asked = []
+        for code in (Code.UNAVAILABLE, Code.TIMEOUT, Code.NOT_LEADER):
+            sent = await stage.network.next("register")
+            asked.append(sent.address)
+            sent.fail(code)
+        assert set(asked) == set(PLACEMENT.values())
+
+    play(scenario)
+
+
+def test_a_leader_outside_the_settings_is_not_followed() -> None:
+    async def scenario(stage: Stage) -> None:
+        (await stage.network.next("register")).fail(Code.NOT_LEADER, leader="stranger")
+        assert (await stage.network.next("register")).address in PLACEMENT.values()
+
+    play(scenario)
+
+
+def test_an_overloaded_leader_stays_the_one_to_ask() -> None:
+    async def scenario(stage: Stage) -> None:
+        first = await stage.network.next("register")
+        first.fail(Code.OVERLOADED)
+        assert (await stage.network.next("register")).address == first.address
+
+    play(scenario)
+
+
+def test_pauses_grow_to_their_cap_with_jitter() -> None:
+    async def scenario(stage: Stage) -> None:
+        for _ in range(20):
+            (await stage.network.next("register")).fail(Code.UNAVAILABLE)
+        await stage.network.next("register")
+        assert 0.025 <= stage.pauses[0] <= 0.05
+        assert all(pause <= 1.0 for pause in stage.pauses)
+        assert len(set(stage.pauses[-5:])) == 5
+
+    play(scenario)
+
+
+def test_an_unknown_outcome_is_tried_again() -> None:
+    async def scenario(stage: Stage) -> None:
+        (await stage.network.next("register")).fail(Code.UNKNOWN)
+        await stage.registered()
+        await stage.network.next("heartbeat")
+        assert stage.fatal == []
+
+    play(scenario)
+
+
+def test_a_refusal_for_good_is_told_once_and_ends_the_client() -> None:
+    async def scenario(stage: Stage) -> None:
+        sent = await stage.network.next("register")
+        sent.fail(Code.INVALID, message="Node n9 is registered with another data directory.")
+        await asyncio.wait_for(stage.refused.wait(), 10)
+        assert stage.fatal == ["Node n9 is registered with another data directory."]
+        assert not stage.client.registered
+
+    play(scenario)
+
+
+def test_a_leader_that_does_not_know_the_node_makes_it_register_again() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.registered()
+        (await stage.network.next("heartbeat")).fail(Code.INVALID)
+        await stage.registered()
+        await stage.network.next("heartbeat")
+        assert stage.fatal == []
+
+    play(scenario)
+
+
+def test_advice_is_passed_on() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.registered()
+        (await stage.network.next("heartbeat")).answer.set_result(HeartbeatReply(1, [Transfer(1, "n2")]))
+        await stage.network.next("heartbeat")
+        assert stage.transfers == [Transfer(1, "n2")]
+
+    play(scenario)
+
+
+def test_heartbeats_go_on_at_another_server_when_the_leader_dies() -> None:
+    async def scenario(stage: Stage) -> None:
+        first = await stage.registered()
+        (await stage.network.next("heartbeat")).fail(Code.TIMEOUT)
+        assert (await stage.network.next("heartbeat")).address != first.address
+        assert stage.client.registered
+
+    play(scenario)
+
+
+def test_a_newer_epoch_in_a_heartbeats_answer_fetches_the_map_from_the_leader() -> None:
+    async def scenario(stage: Stage) -> None:
+        register = await stage.registered()
+        await stage.network.next("watch_map")
+        beat = await stage.network.next("heartbeat")
+        beat.answer.set_result(HeartbeatReply(5, []))
+        poll = await stage.network.next("watch_map")
+        assert poll.address == register.address
+        poll.answer.set_result(map_of(5))
+        await stage.network.next("watch_map")
+        assert stage.maps.current == map_of(5)
+
+    play(scenario)
+
+
+def test_a_placement_node_does_not_watch_itself() -> None:
+    async def scenario() -> None:
+        stage = Stage({"n9": "self:1"})
+        stage.client.start()
+        await stage.registered()
+        (await stage.network.next("heartbeat")).answer.set_result(HeartbeatReply(1, []))
+        await stage.network.next("heartbeat")
+        assert stage.network.sent.empty()
+        await stage.client.close()
+
+    asyncio.run(scenario())
