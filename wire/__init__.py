@@ -1,1 +1,31 @@
-"""What goes between processes: frames, typed messages, RPC, TLS. Knows no other room."""
+"""What goes between processes: frames, typed messages, RPC, TLS. Knows no other room.
+
+The door. Messages are in `wire.messages`, the methods that carry them in `wire.methods`, slots in `wire.slots`,
+process settings in `wire.settings`; `wire/README.md` has the protocol and the theory.
+"""
+
+from wire.client import RpcClient
+from wire.errors import Applied, Code, Failure, RpcError
+from wire.limits import Limits
+from wire.listener import InsecureBindError
+from wire.rpc import Call, Method, Notification, Peer
+from wire.server import RpcServer
+from wire.tls import Role, TlsConfig, TlsConfigError
+
+__all__ = [
+    "Applied",
+    "Call",
+    "Code",
+    "Failure",
+    "InsecureBindError",
+    "Limits",
+    "Method",
+    "Notification",
+    "Peer",
+    "Role",
+    "RpcClient",
+    "RpcError",
+    "RpcServer",
+    "TlsConfig",
+    "TlsConfigError",
+]

@@ -1,0 +1,340 @@
+"""The client: one address, one connection at a time, many calls on it.
+
+It connects when something is to be sent. Calls made meanwhile wait for the connection; a call that has to wait longer
+than the connection takes to fail, fails with it. After a failed attempt the next one is made no sooner than a pause
+that doubles; a call within the pause fails at once, so a caller with other servers to ask loses no time.
+
+What a lost call means is decided by how far it came: `waiting` here it has not happened, `sent` it may have.
+"""
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from wire.address import parse_address
+from wire.errors import Applied, Code, Failure, RpcError
+from wire.frame import HEADER, NOTIFICATION, REPLY, Frame
+from wire.hello import Hello, RefusedError
+from wire.limits import DEFAULT_LIMITS, Limits
+from wire.link import Link
+from wire.rpc import UNDECODABLE, M, Method, Notification, Rep, Req, decode_failure, encode, maybe_applied, not_applied
+from wire.sweep import Sweep
+from wire.tls import CredentialSource, TlsConfig
+
+log = logging.getLogger(__name__)
+
+_RETRY_OVERLOADED_MS = 50
+
+
+class _Pending(msgspec.Struct, eq=False):
+    """A call without an answer."""
+
+    future: asyncio.Future[Any]
+    method: Method[Any, Any]
+    deadline: float
+
+
+class _Waiting(msgspec.Struct, eq=False):
+    """A frame that cannot be sent yet; `correlation` 0 for a notification."""
+
+    number: int
+    correlation: int
+    payload: bytes
+
+
+class RpcClient:
+    """A self-reconnecting channel to one server.
+
+    Args:
+        address: `host:port`.
+        tls: with it, the server must be a node of the same cluster.
+        expect_node: the node id that the server must have; without TLS it is taken at its word. "" for any.
+        limits: see Limits.
+        cluster: without TLS, the cluster to talk to; a server that says another is refused. "" for any.
+
+    Raises:
+        ValueError: the address has not that form.
+        TlsConfigError: the files of `tls` cannot be used.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        tls: TlsConfig | None = None,
+        expect_node: str = "",
+        limits: Limits = DEFAULT_LIMITS,
+        cluster: str = "",
+    ) -> None:
+        self.address = address
+        self._host, self._port = parse_address(address)
+        self._limits = limits
+        self._credentials = CredentialSource(tls) if tls else None
+        self._hello = Hello() if tls else Hello(cluster=cluster)
+        self._expect_node = expect_node
+        self._listeners: list[Callable[[bool], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # from the first call on
+        self._sweep: Sweep
+        self._link: Link | None = None  # greeted
+        self._attempt: asyncio.Task[None] | None = None
+        self._backoff_s = 0.0
+        self._retry_at = -math.inf
+        self._closed = False
+        self._correlation = 0
+        self._pending: dict[int, _Pending] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+
+    # --- what callers use
+
+    @property
+    def connected(self) -> bool:
+        """Whether a call would be sent at once."""
+        return self._link is not None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that have not left this process."""
+        return self._waiting_bytes + (self._link.buffered_bytes if self._link else 0)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls without an answer."""
+        return len(self._pending)
+
+    def on_state(self, listener: Callable[[bool], None]) -> None:
+        """Call `listener(True)` whenever the server has greeted and `listener(False)` whenever it is gone again."""
+        self._listeners.append(listener)
+
+    def call(self, method: Method[Req, Rep], request: Req, timeout_s: float) -> asyncio.Future[Rep]:
+        """Send a request. Needs a running event loop, always the same.
+
+        Returns:
+            A future of the reply. It fails with RpcError: the server's Failure, or one made here: UNAVAILABLE (not
+            applied) when the request never left, UNKNOWN when the connection was lost after it left, TIMEOUT (not
+            applied if it never left), OVERLOADED (not applied) when too much is under way, INVALID (not applied) when it is
+            longer than a frame. Cancelling the future gives up the answer, not the request.
+
+        Raises:
+            TypeError: the request cannot be encoded.
+        """
+        loop = self._loop or self._bind()
+        future: asyncio.Future[Rep] = loop.create_future()
+        payload = encode(request)
+        failure = self._obstacle(loop, len(payload), timeout_s)
+        if failure is not None:
+            future.set_exception(RpcError(failure))
+            return future
+        timeout_s = min(timeout_s, self._limits.call_timeout_s_max)
+        deadline = loop.time() + timeout_s
+        self._correlation = correlation = self._correlation + 1
+        self._pending[correlation] = _Pending(future, method, deadline)
+        self._sweep.watch(deadline)
+        link = self._link
+        if link is not None and link.writable:
+            link.send_request(method.number, correlation, int(timeout_s * 1000), payload)
+        else:
+            self._keep(_Waiting(method.number, correlation, payload))
+        return future
+
+    def notify(self, notification: Notification[M], message: M) -> bool:
+        """Send a one-way message if there is a connection with room for it.
+
+        Returns:
+            False when it was dropped: not connected (an attempt is then begun), or the send buffer is full. True means
+            that it is on its way, not that it will arrive.
+
+        Raises:
+            TypeError: the message cannot be encoded.
+            ValueError: it is longer than a frame.
+        """
+        loop = self._loop or self._bind()
+        link = self._link
+        if link is None:
+            if not self._closed and loop.time() >= self._retry_at:
+                self._connect(loop)
+            return False
+        payload = encode(message)
+        size = HEADER.size + len(payload)
+        if size > self._limits.frame_bytes_max:
+            raise ValueError(f"a {notification.name} of {size} bytes is over the limit of a frame")
+        if self._waiting_bytes + link.unsent_bytes + size > self._limits.send_buffer_bytes_max:
+            return False
+        if link.writable:
+            link.send(NOTIFICATION, payload, notification.number)
+        else:
+            self._keep(_Waiting(notification.number, 0, payload))
+        return True
+
+    async def close(self) -> None:
+        """End all calls and the connection. Afterwards every call fails as UNAVAILABLE."""
+        self._closed = True
+        if self._loop is not None:
+            self._sweep.stop()
+        if self._attempt is not None:
+            self._attempt.cancel()
+            await asyncio.wait([self._attempt])
+        link = self._link
+        if link is not None:
+            link.shut()
+            self.link_lost(link, "this client was closed")
+            await link.lost
+        self._fail_all(None, "the client is closed")
+
+    # --- what stands in the way of a call, and what waits
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.get_running_loop()
+        self._sweep = Sweep(self._loop, self._limits.sweep_interval_s, self._expire)
+        return self._loop
+
+    def _obstacle(self, loop: asyncio.AbstractEventLoop, payload_bytes: int, timeout_s: float) -> Failure | None:
+        limits, link = self._limits, self._link
+        if self._closed:
+            return not_applied(Code.UNAVAILABLE, "the client is closed")
+        if timeout_s <= 0:
+            return not_applied(Code.TIMEOUT, "the deadline had passed before the call")
+        if HEADER.size + payload_bytes > limits.frame_bytes_max:
+            return not_applied(Code.INVALID, f"a request of {payload_bytes} bytes is over the limit of a frame")
+        unsent = self._waiting_bytes + (link.unsent_bytes if link else 0)
+        if len(self._pending) >= limits.in_flight_max or unsent + payload_bytes > limits.send_buffer_bytes_max:
+            return not_applied(Code.OVERLOADED, "too much is on its way to this server", _RETRY_OVERLOADED_MS)
+        if link is None and loop.time() < self._retry_at:
+            pause_ms = math.ceil((self._retry_at - loop.time()) * 1000)
+            return not_applied(Code.UNAVAILABLE, "the server could not be reached a moment ago", pause_ms)
+        return None
+
+    def _keep(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        self._waiting_bytes += len(waiting.payload)
+        if self._link is None and self._loop is not None:
+            self._connect(self._loop)
+
+    def _release(self, link: Link) -> None:
+        now = link.now()
+        for frame in self._waiting:
+            if frame.correlation == 0:
+                link.send(NOTIFICATION, frame.payload, frame.number)
+                continue
+            pending = self._pending.get(frame.correlation)
+            if pending is None:
+                continue  # it timed out, and was said to have not been applied
+            if pending.future.done():
+                del self._pending[frame.correlation]  # its caller gave up
+            else:
+                budget_ms = max(0, int((pending.deadline - now) * 1000))
+                link.send_request(frame.number, frame.correlation, budget_ms, frame.payload)
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    # --- connecting
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._attempt is None:
+            self._attempt = loop.create_task(self._try_to_connect(loop))
+
+    async def _try_to_connect(self, loop: asyncio.AbstractEventLoop) -> None:
+        link = Link(loop, self._limits, self, self._hello, self._expect_node)
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_s):
+                await self._dial(loop, link)
+                await link.ready
+        except RefusedError as error:
+            log.warning("client: not talking to %s: %s", self.address, error)
+        except (OSError, TimeoutError) as error:
+            log.info("client: cannot connect to %s: %s", self.address, str(error) or "timeout")
+        finally:
+            self._attempt = None
+            if self._link is not link:
+                link.abort()
+                self._attempt_failed(loop)
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+        context = None
+        if self._credentials is not None:
+            credentials = self._credentials.current()
+            link.require(credentials.identity)
+            context = credentials.client
+        await loop.create_connection(lambda: link, self._host, self._port, ssl=context)
+
+    def _attempt_failed(self, loop: asyncio.AbstractEventLoop) -> None:
+        limits = self._limits
+        self._backoff_s = min(max(2 * self._backoff_s, limits.backoff_s_min), limits.backoff_s_max)
+        self._retry_at = loop.time() + self._backoff_s
+        self._fail_all(None, "there is no connection to the server", math.ceil(self._backoff_s * 1000))
+
+    def link_ready(self, link: Link) -> None:
+        """The server has greeted: send what waits."""
+        self._link = link
+        self._backoff_s = 0.0
+        self._retry_at = -math.inf
+        self._release(link)
+        self._tell(connected=True)
+
+    def link_writable(self, link: Link) -> None:
+        """The server takes bytes again: send what waits."""
+        if link is self._link:
+            self._release(link)
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        """Decide what the connection's end means for each call."""
+        if link is not self._link:
+            return
+        self._link = None
+        log.info("client: lost the connection with %s: %s", self.address, reason)
+        self._fail_all(link, "the connection was lost")
+        self._tell(connected=False)
+
+    def _tell(self, *, connected: bool) -> None:
+        for listener in self._listeners:
+            try:
+                listener(connected)
+            except Exception:
+                log.exception("client: a listener raised")
+
+    # --- ending calls
+
+    def answered(self, frame: Frame) -> None:
+        """Hand an answer to its caller, if there still is one."""
+        pending = self._pending.pop(frame.correlation, None)
+        if pending is None or pending.future.done():
+            return
+        try:
+            if frame.kind == REPLY:
+                pending.future.set_result(pending.method.decode_reply(frame.payload))
+            else:
+                pending.future.set_exception(RpcError(decode_failure(frame.payload)))
+        except UNDECODABLE as error:
+            log.warning("client: %s sent no %s reply: %s", self.address, pending.method.name, error)
+            _fail(pending, maybe_applied(Code.INTERNAL, "the answer cannot be read"))
+
+    def _fail_all(self, link: Link | None, message: str, retry_after_ms: int = 0) -> None:
+        pending, self._pending = self._pending, {}
+        self._forget_waiting()
+        for correlation, call in pending.items():
+            if link is not None and link.may_have_happened(correlation):
+                _fail(call, maybe_applied(Code.UNKNOWN, message))
+            else:
+                _fail(call, not_applied(Code.UNAVAILABLE, message, retry_after_ms))
+
+    def _expire(self, now: float) -> float:
+        queued = self._link.queued if self._link else 0
+        due = [correlation for correlation, call in self._pending.items() if call.deadline <= now]
+        for correlation in due:
+            applied = Applied.UNKNOWN if correlation <= queued else Applied.NO
+            failure = Failure(Code.TIMEOUT, "the deadline passed before there was an answer", applied)
+            _fail(self._pending.pop(correlation), failure)
+        return min((call.deadline for call in self._pending.values()), default=math.inf)
+
+
+def _fail(pending: _Pending, failure: Failure) -> None:
+    if not pending.future.done():
+        pending.future.set_exception(RpcError(failure))

@@ -1,0 +1,30 @@
+"""The numbers of the methods that nodes, gateways and placement offer one another. A number is never used twice.
+
+Number 8 is taken by the notification that carries Raft messages; raft/ defines it.
+"""
+
+from wire.messages import (
+    ClusterMap,
+    HeartbeatReply,
+    HeartbeatRequest,
+    ListReply,
+    ListRequest,
+    NodeStatus,
+    ReadReply,
+    ReadRequest,
+    RegisterReply,
+    RegisterRequest,
+    StatusRequest,
+    WatchMapRequest,
+    WriteReply,
+    WriteRequest,
+)
+from wire.rpc import Method
+
+WRITE = Method(1, "write", WriteRequest, WriteReply)
+READ = Method(2, "read", ReadRequest, ReadReply)
+LIST = Method(3, "list", ListRequest, ListReply)
+STATUS = Method(4, "status", StatusRequest, NodeStatus)
+WATCH_MAP = Method(5, "watch_map", WatchMapRequest, ClusterMap)
+REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
+HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)

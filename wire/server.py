@@ -1,0 +1,146 @@
+"""The server: handlers, a listener, and the connections it was given."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from wire.hello import Hello
+from wire.limits import DEFAULT_LIMITS, Limits
+from wire.listener import Listener, bind
+from wire.rpc import Call, M, Method, Notification, Peer, Rep, Req
+from wire.service import Service
+from wire.serving import ServerConnection
+from wire.tls import CredentialSource, TlsConfig
+
+log = logging.getLogger(__name__)
+
+
+class RpcServer:
+    """Answers calls on one address.
+
+    Args:
+        limits: see Limits.
+        tls: with it, only peers with a certificate for the same cluster are heard.
+        cluster: without TLS, the cluster that is served; callers that say another are refused. "" takes all.
+        node: without TLS, the node id that callers may expect. "" leaves it open.
+
+    Raises:
+        TlsConfigError: the files of `tls` cannot be used.
+    """
+
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, tls: TlsConfig | None = None, *, cluster: str = "", node: str = ""
+    ) -> None:
+        credentials = CredentialSource(tls) if tls else None
+        hello = Hello() if tls else Hello(cluster=cluster, node=node)
+        self._service = Service(limits, hello, credentials)
+        self._listener: Listener | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    def on(self, method: Method[Req, Rep], handler: Callable[[Call[Req, Rep]], None]) -> None:
+        """Let `handler` answer the calls of a method. It must not block; it may keep the call and answer it later.
+
+        Raises:
+            ValueError: the number has a handler.
+        """
+        if method.number in self._service.methods:
+            raise ValueError(f"method {method.number} has a handler")
+        self._service.methods[method.number] = (method, handler)
+
+    def on_notification(self, notification: Notification[M], handler: Callable[[Peer, M], None]) -> None:
+        """Let `handler` take the notifications of a kind. It must not block.
+
+        Raises:
+            ValueError: the number has a handler.
+        """
+        if notification.number in self._service.notifications:
+            raise ValueError(f"notification {notification.number} has a handler")
+        self._service.notifications[notification.number] = (notification, handler)
+
+    async def start(self, host: str, port: int, *, insecure: bool = False) -> None:
+        """Listen on the first address of `host`; with port 0 the kernel chooses one.
+
+        Raises:
+            InsecureBindError: other machines can reach the address, there is no TLS and `insecure` is not set.
+            OSError: the address cannot be bound.
+            RuntimeError: the server was started before.
+        """
+        if self._listener is not None or self._service.draining:
+            raise RuntimeError("a server is started once")
+        sock = await bind(host, port, exposed=insecure or self._service.credentials is not None)
+        self._listener = Listener(sock, self._accepted)
+
+    @property
+    def address(self) -> str:
+        """`host:port` as bound.
+
+        Raises:
+            RuntimeError: the server does not listen.
+        """
+        if self._listener is None:
+            raise RuntimeError("the server does not listen")
+        return self._listener.address
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, unfinished handshakes included."""
+        return len(self._service.connections)
+
+    async def close(self, grace_s: float = 1.0) -> None:
+        """Stop in order: accept nothing new, let open calls be answered for `grace_s`, part, and cut off who stays.
+
+        Calls that come in meanwhile, or are on their way when the connection ends, fail as not applied.
+        """
+        service = self._service
+        service.draining = True
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
+        for task in self._handshakes:
+            task.cancel()
+        for connection in list(service.connections):
+            connection.drain()
+        if not await self._emptied(grace_s):
+            for connection in list(service.connections):
+                connection.end("the server is shutting down", planned=True)
+            await self._emptied(2 * service.limits.goodbye_timeout_s)
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
+
+    async def _emptied(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._service.empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _accepted(self, sock: socket.socket) -> None:
+        service = self._service
+        if len(service.connections) >= service.limits.connections_max:
+            log.warning("server: refusing a connection, %d are open", len(service.connections))
+            sock.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection = ServerConnection(loop, service)
+        service.add(connection)
+        task = loop.create_task(self._shake_hands(connection, sock))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, connection: ServerConnection, sock: socket.socket) -> None:
+        credentials = self._service.credentials
+        context = credentials.current().server if credentials else None
+        timeout_s = self._service.limits.handshake_timeout_s if context else None
+        made = False
+        try:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s
+            )
+            made = True
+        except OSError as error:
+            log.warning("server: a handshake failed: %s", error)
+        finally:
+            if not made:
+                self._service.remove(connection)

@@ -1,0 +1,226 @@
+"""The server's end of one connection: takes requests in, bounds what is open, sends the answers.
+
+Reading stops while too much is unanswered or unsent. What was read before that waits in a backlog (at most what one
+read brought), and is taken up, in order, when there is room again.
+"""
+
+import asyncio
+import logging
+import math
+from collections import deque
+from typing import Any
+
+from wire.connection import Connection
+from wire.errors import Code, Failure
+from wire.frame import FAILURE, GOODBYE, HEADER, HELLO, NOTIFICATION, REPLY, REQUEST, Frame
+from wire.hello import MAGIC, RefusedError, read_hello
+from wire.rpc import UNDECODABLE, Call, Peer, encode, maybe_applied, not_applied
+from wire.service import Service
+from wire.sweep import Sweep
+from wire.tls import check_cluster, read_identity
+
+log = logging.getLogger(__name__)
+
+_GOING_DOWN = "the server is shutting down"
+_TOO_LATE = maybe_applied(Code.TIMEOUT, "the deadline passed before there was an answer")
+_NO_ROOM = maybe_applied(Code.UNKNOWN, "the reply did not fit into the send buffer")
+_BROKEN_REPLY = maybe_applied(Code.INTERNAL, "the reply cannot be sent")
+
+
+class ServerConnection(Connection):
+    """One accepted connection. Is the `Desk` of its calls.
+
+    Attributes:
+        peer: who is on the other end.
+    """
+
+    side = "server"
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, service: Service) -> None:
+        super().__init__(loop, service.limits)
+        self.peer = Peer()
+        self._service = service
+        self._greeted = False
+        self._open: dict[int, Call[Any, Any]] = {}
+        self._open_bytes = 0
+        self._backlog: deque[tuple[float, Frame]] = deque()  # with the time of arrival
+        self._sweep = Sweep(loop, service.limits.sweep_interval_s, self._expire)
+
+    # --- beginning and end
+
+    def _opened(self, transport: asyncio.Transport) -> None:
+        self._cut_after(self._limits.handshake_timeout_s)
+        self.peer = Peer(address=self._address)
+        if self._service.credentials is not None:
+            identity = read_identity(transport.get_extra_info("ssl_object").getpeercert())
+            check_cluster(self._service.credentials.identity, identity)
+            self.peer = Peer(identity.id, identity.cluster, identity.role, self._address)
+
+    def _greet(self, frame: Frame) -> None:
+        read_hello(frame, self._service.hello)
+        self._cut_never()
+        self._greeted = True
+        self._decoder.frame_bytes_max = self._limits.frame_bytes_max
+        self.send(HELLO, encode(self._service.hello), correlation=MAGIC)
+        if self._service.draining:
+            self.drain()
+
+    def drain(self) -> None:
+        """End the connection as soon as its last call is answered."""
+        if not self._open:
+            self.end(_GOING_DOWN, planned=True)
+
+    def _lost(self, error: Exception | None) -> None:
+        if self._greeted and error is not None:
+            log.info("server: lost the connection with %s: %s", self._address, error)
+        self._sweep.stop()
+        self._backlog.clear()
+        for call in self._open.values():
+            call.desk = None
+        self._open.clear()
+        self._service.remove(self)
+
+    # --- taking frames in
+
+    def _received(self, frames: list[Frame]) -> None:
+        if not self._greeted and frames:
+            self._greet(frames.pop(0))
+        arrived = self._loop.time()
+        if self._backlog:
+            self._backlog.extend((arrived, frame) for frame in frames)
+            return
+        for taken, frame in enumerate(frames):
+            if self._is_full():
+                self._backlog.extend((arrived, frame) for frame in frames[taken:])
+                self._set_reading(on=False)
+                return
+            self._take(arrived, frame)
+
+    def _is_full(self) -> bool:
+        limits = self._limits
+        return (
+            not self.writable
+            or len(self._open) >= limits.open_calls_max
+            or self._open_bytes >= limits.open_bytes_max
+            or len(self._out) >= limits.write_high_water_bytes
+        )
+
+    def _flush(self) -> None:
+        super()._flush()
+        if self._backlog and not self.ending:
+            self._take_backlog()
+
+    def _take_backlog(self) -> None:
+        try:
+            while self._backlog and not self._is_full():
+                self._take(*self._backlog.popleft())
+        except RefusedError as error:
+            self.end(str(error))
+        if not self._backlog:
+            self._set_reading(on=True)
+
+    def _take(self, arrived: float, frame: Frame) -> None:
+        kind = frame.kind
+        if kind == REQUEST:
+            self._take_request(arrived, frame)
+        elif kind == NOTIFICATION:
+            self._take_notification(frame)
+        elif kind == GOODBYE:
+            self.shut()
+        else:
+            raise RefusedError(f"a server takes no frame of kind {kind} here")
+
+    def _take_request(self, arrived: float, frame: Frame) -> None:
+        correlation = frame.correlation
+        if correlation <= self._last_taken:
+            raise RefusedError(f"request {correlation} came after {self._last_taken}")
+        self._last_taken = correlation
+        deadline = arrived + min(frame.budget_ms / 1000, self._limits.call_timeout_s_max)
+        route = self._service.methods.get(frame.number)
+        if self._service.draining:
+            self._reject(correlation, Code.UNAVAILABLE, _GOING_DOWN)
+        elif route is None:
+            self._reject(correlation, Code.INVALID, f"there is no method {frame.number}")
+        elif deadline <= self._loop.time():
+            self._reject(correlation, Code.TIMEOUT, "the deadline had passed before the request was looked at")
+        else:
+            method, handler = route
+            try:
+                request = method.decode_request(frame.payload)
+            except UNDECODABLE as error:
+                self._reject(correlation, Code.INVALID, f"not a {method.name} request: {error}"[:200])
+                return
+            call = self._open_call(frame, request, deadline)
+            try:
+                handler(call)
+            except Exception:
+                log.exception("server: the handler of %s raised", method.name)
+                call.fail(maybe_applied(Code.INTERNAL, f"the handler of {method.name} failed"))
+
+    def _open_call(self, frame: Frame, request: object, deadline: float) -> Call[Any, Any]:
+        size = len(frame.payload)
+        call: Call[Any, Any] = Call(request, self.peer, deadline, frame.correlation, size, self)
+        self._open[frame.correlation] = call
+        self._open_bytes += size
+        self._sweep.watch(deadline)
+        return call
+
+    def _take_notification(self, frame: Frame) -> None:
+        route = self._service.notifications.get(frame.number)
+        if route is None:
+            log.info("server: %s sent the unknown notification %d", self._address, frame.number)
+            return
+        notification, handler = route
+        try:
+            message = notification.decode(frame.payload)
+        except UNDECODABLE as error:
+            log.warning("server: %s sent no %s: %s", self._address, notification.name, error)
+            return
+        try:
+            handler(self.peer, message)
+        except Exception:
+            log.exception("server: the handler of %s raised", notification.name)
+
+    # --- answering
+
+    def answer(self, call: Call[Any, Any], value: object) -> None:
+        """Send a reply, or the reason why it cannot be sent."""
+        try:
+            payload = encode(value)
+        except Exception:
+            log.exception("server: cannot encode the reply to a %s", type(call.request).__name__)
+            self.refuse(call, _BROKEN_REPLY)
+            return
+        if HEADER.size + len(payload) > self._limits.frame_bytes_max:
+            log.error("server: the reply to a %s has %d bytes", type(call.request).__name__, len(payload))
+            self.refuse(call, _BROKEN_REPLY)
+        elif not self._has_room_for(len(payload)):
+            self.refuse(call, _NO_ROOM)
+        else:
+            self._close_call(call, REPLY, payload)
+
+    def _has_room_for(self, size: int) -> bool:
+        waiting = (
+            self.unsent_bytes if self.writable else self.buffered_bytes
+        )  # the transport's share is small until then
+        return waiting + size <= self._limits.send_buffer_bytes_max
+
+    def refuse(self, call: Call[Any, Any], failure: Failure) -> None:
+        """Send a failure."""
+        self._close_call(call, FAILURE, encode(failure))
+
+    def _close_call(self, call: Call[Any, Any], kind: int, payload: bytes) -> None:
+        del self._open[call.correlation]
+        self._open_bytes -= call.size
+        self.send(kind, payload, correlation=call.correlation)
+        if self._service.draining and not self._open:
+            self.end(_GOING_DOWN, planned=True)
+
+    def _reject(self, correlation: int, code: Code, message: str) -> None:
+        self.send(FAILURE, encode(not_applied(code, message)), correlation=correlation)
+
+    def _expire(self, now: float) -> float:
+        due = [call for call in self._open.values() if call.deadline <= now]
+        for call in due:
+            call.fail(_TOO_LATE)
+        return min((call.deadline for call in self._open.values()), default=math.inf)

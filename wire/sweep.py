@@ -1,0 +1,51 @@
+"""Deadlines of many calls with one timer.
+
+A timer for each call would cost more than the call. Here one timer is set to the earliest deadline known; when it rings,
+the owner looks through its open calls once and says when the next one is due. With equal timeouts and quick answers
+the calls it was set for are long gone, so a search happens about once in a timeout, not once in a call.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+
+class Sweep:
+    """Calls `expire` when a deadline may have passed.
+
+    Args:
+        loop: the event loop, and the clock of the deadlines.
+        interval_s: the least time between two calls of `expire`.
+        expire: ends what is due at the time given and returns the earliest deadline left, infinity when there is none.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, interval_s: float, expire: Callable[[float], float]) -> None:
+        self._loop = loop
+        self._interval_s = interval_s
+        self._expire = expire
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
+
+    def watch(self, deadline: float) -> None:
+        """Make sure that `expire` is called once `deadline` has passed."""
+        if deadline < self._due:
+            self._arm(deadline)
+
+    def stop(self) -> None:
+        """Forget all deadlines."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._due = math.inf
+
+    def _arm(self, due: float) -> None:
+        self.stop()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._run)
+
+    def _run(self) -> None:
+        self.stop()
+        now = self._loop.time()
+        earliest = self._expire(now)
+        if earliest < math.inf:
+            self._arm(max(earliest, now + self._interval_s))
