@@ -1,0 +1,118 @@
+"""Answers, put together from bytes: the values in them were JSON when they came and are never parsed or written again."""
+
+from typing import TypeAlias
+
+import msgspec
+
+Header: TypeAlias = tuple[bytes, bytes]
+
+JSON_TYPE = b"application/json"
+OK = b'{"status":"ok"}'
+
+_key_encoder = msgspec.json.Encoder()
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """A whole HTTP answer; content-type and content-length are added when it is sent."""
+
+    body: bytes
+    status: int = 200
+    headers: tuple[Header, ...] = ()
+    content_type: bytes = JSON_TYPE
+
+
+def etag(revision: int) -> Header:
+    """The entity tag of a key: its revision."""
+    return (b"etag", b'"%d"' % revision)
+
+
+def text(value: str) -> bytes:
+    """A string as JSON."""
+    return _key_encoder.encode(value)
+
+
+def seconds(ttl_ms: int) -> bytes:
+    """A remaining time to live as JSON: whole seconds, rounded up so that a living key never says 0; null for never."""
+    return b"%d" % -(-ttl_ms // 1000) if ttl_ms else b"null"
+
+
+def put_done(revision: int) -> Answer:
+    """`PUT /kv/{key}`."""
+    return Answer(b'{"status":"ok","data":{"revision":%d}}' % revision, headers=(etag(revision),))
+
+
+def delete_done(revision: int) -> Answer:
+    """`DELETE /kv/{key}` of a key that was there."""
+    return Answer(b'{"status":"ok","data":{"deleted":true,"revision":%d}}' % revision, headers=(etag(revision),))
+
+
+DELETE_ABSENT = Answer(b'{"status":"ok","data":{"deleted":false}}')
+
+
+def touch_done(revision: int) -> Answer:
+    """`POST /kv/{key}/touch`."""
+    return Answer(OK, headers=(etag(revision),))
+
+
+def data(parts: bytes) -> bytes:
+    """A success body around a rendered `data`."""
+    return b'{"status":"ok","data":' + parts + b"}"
+
+
+def value_data(value: bytes, ttl_ms: int, *, with_ttl: bool) -> bytes:
+    """The body of `GET /kv/{key}`."""
+    if with_ttl:
+        return b'{"status":"ok","data":{"value":' + value + b',"ttl":' + seconds(ttl_ms) + b"}}"
+    return b'{"status":"ok","data":{"value":' + value + b"}}"
+
+
+def ttl_data(ttl_ms: int) -> bytes:
+    """The body of `GET /kv/{key}/ttl`."""
+    return b'{"status":"ok","data":{"ttl":' + seconds(ttl_ms) + b"}}"
+
+
+def item_done(key: str) -> bytes:
+    """One item of a bulk write that was applied."""
+    return b'{"key":' + text(key) + b',"status":"ok"}'
+
+
+def item_failed(key: str, code: str) -> bytes:
+    """One item of a bulk write that was not applied, or of which it is not known."""
+    return b'{"key":' + text(key) + b',"status":"error","error":"' + code.encode() + b'"}'
+
+
+def found(key: str, value: bytes, ttl_ms: int, *, with_ttl: bool) -> bytes:
+    """One member of a bulk get's object."""
+    ttl = b',"ttl":' + seconds(ttl_ms) if with_ttl else b""
+    return text(key) + b':{"status":"ok","value":' + value + ttl + b"}"
+
+
+def not_found(key: str, code: str) -> bytes:
+    """One member of a bulk get's object for a key without a value."""
+    return text(key) + b':{"status":"error","error":"' + code.encode() + b'"}'
+
+
+def listed(key: str, ttl_ms: int, value: bytes, *, with_ttl: bool, with_value: bool) -> bytes:
+    """One entry of a listing: the key alone, or an object when more was asked for."""
+    if not with_ttl and not with_value:
+        return text(key)
+    ttl = b',"ttl":' + seconds(ttl_ms) if with_ttl else b""
+    rest = b',"value":' + value if with_value else b""
+    return b'{"key":' + text(key) + ttl + rest + b"}"
+
+
+def array(items: list[bytes]) -> bytes:
+    """A JSON array of rendered items."""
+    return b"[" + b",".join(items) + b"]"
+
+
+def mapping(members: list[bytes]) -> bytes:
+    """A JSON object of rendered members."""
+    return b"{" + b",".join(members) + b"}"
+
+
+def page(items: list[bytes], cursor: str) -> bytes:
+    """The body of a listing; `cursor` "" when there is no more."""
+    if not cursor:
+        return data(array(items))
+    return b'{"status":"ok","data":' + array(items) + b',"cursor":' + text(cursor) + b"}"

@@ -1,0 +1,151 @@
+"""Puts a gateway together: the one place that knows every part, and the ASGI application around them."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
+
+from litestar import Litestar, asgi
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
+
+from gateway.caller import GroupCaller, Pace
+from gateway.cluster import Cluster
+from gateway.dispatch import Dispatcher
+from gateway.docs import Docs
+from gateway.guard import Guard, let_everyone_in
+from gateway.health import Health, HealthPace
+from gateway.kv import KeyValue
+from gateway.limits import HttpLimits
+from gateway.metrics import Metrics
+from gateway.operation_ids import OperationIds
+from gateway.pool import ClosableChannel, Pool
+from gateway.router import Router
+from gateway.routes import ROUTES, Handler
+from gateway.settings import GatewaySettings
+from gateway.status import StatusPage
+from placement.maps import MapHolder
+from placement.watcher import MapWatcher
+from wire.messages import ClusterMap
+
+
+class Gateway:
+    """All parts of one gateway process, and their life.
+
+    Args:
+        settings: what the process was told.
+        open_channel: makes an RPC channel to `host:port`.
+        guard: lets requests in.
+        limits: limits of the HTTP side; those of the settings when not given.
+        pace: the pace of RPC attempts.
+        health_pace: when things count as old.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        open_channel: Callable[[str], ClosableChannel],
+        *,
+        guard: Guard = let_everyone_in,
+        limits: HttpLimits | None = None,
+        pace: Pace = Pace(),  # noqa: B008 - frozen
+        health_pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
+    ) -> None:
+        rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
+        self._pool = Pool(open_channel, settings.nodes)
+        self._router = Router()
+        self._metrics = Metrics()
+        self.holder = MapHolder(settings.cluster)
+        self.holder.subscribe(self._map_changed)
+        self._watcher = MapWatcher(self.holder, settings.nodes, self._pool.channel, rng=rng)
+        caller = GroupCaller(
+            self._router,
+            self._pool.channel,
+            rng,
+            seek=self._watcher.seek,
+            on_failure=self._metrics.rpc_failed,
+            pace=pace,
+        )
+        self._key_value = KeyValue(Cluster(self._router, caller, OperationIds(secrets.randbits(63)), rng), self._router)
+        self.health = Health(
+            self._router,
+            caller,
+            lambda: self._watcher.age_s,
+            now=lambda: dt.datetime.now(dt.UTC),
+            pace=health_pace,
+        )
+        self._status = StatusPage(settings.cluster, self._router, self._pool.channel)
+        self._watch_figures()
+        self.dispatcher = Dispatcher(ROUTES, self._handlers(), guard, limits or settings.http_limits, self._metrics)
+
+    async def start(self) -> None:
+        """Begin to watch the map and to probe the groups."""
+        self._watcher.start()
+        self.health.start()
+
+    async def close(self) -> None:
+        """Stop both, and close every channel."""
+        await self.health.close()
+        await self._watcher.close()
+        await self._pool.close()
+
+    def _map_changed(self, newer: ClusterMap) -> None:
+        self._router.update(newer)
+        self._pool.keep(node.address for node in newer.nodes)
+
+    def _watch_figures(self) -> None:
+        watch, health = self._metrics.watch, self.health
+        watch("map_epoch", "Epoch of the cluster map in use.", lambda: self._router.epoch)
+        watch("map_age_seconds", "Time since placement confirmed the map.", lambda: self._watcher.age_s)
+        watch("groups", "Groups that own slots.", lambda: len(self._router.serving_groups()))
+        watch("groups_without_leader", "Groups whose leader has not answered lately.", health.count_silent)
+        watch("ready", "1 when every check of readiness holds.", lambda: all(check.ok for check in health.checks()))
+
+    def _handlers(self) -> dict[str, Handler]:
+        kv, health, docs = self._key_value, self.health, Docs(ROUTES)
+        return {
+            "put": kv.put,
+            "get": kv.get,
+            "delete": kv.delete,
+            "ttl": kv.ttl,
+            "touch": kv.touch,
+            "bulk_put": kv.bulk_put,
+            "bulk_get": kv.bulk_get,
+            "bulk_delete": kv.bulk_delete,
+            "bulk_touch": kv.bulk_touch,
+            "list": kv.list,
+            "status": self._status.status,
+            "health": health.health,
+            "livez": health.livez,
+            "readyz": health.readyz,
+            "root_health": health.health,
+            "root_livez": health.livez,
+            "root_ready": health.readyz,
+            "root_readyz": health.readyz,
+            "metrics": self._metrics.answer,
+            "openapi": docs.openapi,
+            "docs": docs.page,
+            "docs_script": docs.script,
+            "docs_style": docs.style,
+        }
+
+
+def create_app(gateway: Gateway) -> Litestar:
+    """The ASGI application of a gateway; its lifespan is the gateway's."""
+
+    @asgi("/", is_mount=True, copy_scope=False)
+    async def api(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            await gateway.dispatcher(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await gateway.start()
+        try:
+            yield
+        finally:
+            await asyncio.shield(gateway.close())
+
+    return Litestar([api], lifespan=[lifespan], openapi_config=None, logging_config=None)

@@ -1,0 +1,150 @@
+"""From an ASGI call to a handler and back: the one way that every request takes.
+
+Path → route → admission → guard → handler → answer → metrics. Whatever happens on it ends in an answer of the one
+error shape. Litestar mounts this callable; it does its own routing because keys may hold any character (see paths.py)
+and because it costs half of a typed Litestar route.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from litestar.types import HTTPScope, Receive, Send
+
+from gateway.answers import Answer
+from gateway.errors import ApiCode, ApiError
+from gateway.guard import Guard
+from gateway.limits import Admission, HttpLimits
+from gateway.metrics import Metrics, RouteFigures
+from gateway.paths import Shape, Target, decode_key, parse
+from gateway.requests import ClientGoneError, Request
+from gateway.routes import Handler, Route
+
+_log = logging.getLogger(__name__)
+
+_KEYED = frozenset({Shape.KEY, Shape.TTL, Shape.TOUCH})
+_FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+NO_ROUTE = "none"  # in metrics
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """A route with what it takes to serve it."""
+
+    route: Route
+    handler: Handler
+    figures: RouteFigures
+
+
+class Dispatcher:
+    """Serves the routes of one gateway.
+
+    Args:
+        routes: the table.
+        handlers: what serves each, by route id.
+        guard: asked about every request to a known route.
+        limits: what is allowed.
+        metrics: where requests are counted.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        handlers: Mapping[str, Handler],
+        guard: Guard,
+        limits: HttpLimits,
+        metrics: Metrics,
+    ) -> None:
+        self._guard = guard
+        self._limits = limits
+        self._admission = Admission(limits)
+        self._by_shape: dict[Shape, dict[str, _Entry]] = {}
+        self._by_path: dict[bytes, dict[str, _Entry]] = {}
+        self._unmatched = metrics.route(NO_ROUTE)
+        metrics.watch_admission(self._admission)
+        for route in routes:
+            entry = _Entry(route, handlers[route.id], metrics.route(route.id))
+            if route.shape in (Shape.PLAIN, Shape.BULK):
+                self._by_path.setdefault(route.path.encode(), {})[route.method] = entry
+            else:
+                self._by_shape.setdefault(route.shape, {})[route.method] = entry
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        started_at = asyncio.get_running_loop().time()
+        figures = self._unmatched
+        try:
+            method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
+            target = parse(method, scope["raw_path"])
+            entry = self._find(method, target, scope["raw_path"])
+            figures = entry.figures
+            request = Request(scope, receive, self._limits, self._admission, started_at)
+            answer = await self._serve(entry, target, request)
+        except ApiError as error:
+            answer = error.answer()
+        except ClientGoneError:
+            return
+        except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
+            _log.exception("a request failed on a defect")
+            answer = _DEFECT.answer()
+        await _send(answer, send)
+        figures.observe(answer.status, asyncio.get_running_loop().time() - started_at)
+
+    async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer:
+        if entry.route.always:
+            self._guard(entry.route, request)
+            return await entry.handler(request)
+        self._admission.enter()
+        try:
+            if target.shape in _KEYED:
+                request.key = decode_key(target.rest)
+            self._guard(entry.route, request)
+            return await entry.handler(request)
+        finally:
+            request.done()
+            self._admission.leave()
+
+    def _find(self, method: str, target: Target, raw_path: bytes) -> _Entry:
+        """The entry for a request.
+
+        Raises:
+            ApiError: NOT_FOUND, METHOD_NOT_ALLOWED.
+        """
+        methods = self._methods(target)
+        entry = methods.get(method)
+        if entry is not None:
+            return entry
+        allowed = self._allowed(raw_path)
+        if not allowed:
+            raise ApiError(ApiCode.NOT_FOUND, "there is no such route")
+        allow = (b"allow", ", ".join(allowed).encode())
+        raise ApiError(ApiCode.METHOD_NOT_ALLOWED, "the route has no such method; see Allow", headers=(allow,))
+
+    def _methods(self, target: Target) -> Mapping[str, _Entry]:
+        if target.shape in (Shape.PLAIN, Shape.BULK):
+            return self._by_path.get(target.rest, {})
+        return self._by_shape.get(target.shape, {})
+
+    def _allowed(self, raw_path: bytes) -> list[str]:
+        """Which methods a path answers to: each method may read another shape in it."""
+        every = sorted({method for methods in self._tables() for method in methods})
+        allowed = [method for method in every if method in self._methods(parse(method, raw_path))]
+        return [*allowed, "HEAD"] if "GET" in allowed else allowed
+
+    def _tables(self) -> Iterable[Mapping[str, _Entry]]:
+        yield from self._by_path.values()
+        yield from self._by_shape.values()
+
+
+_DEFECT = ApiError(ApiCode.INTERNAL, "the gateway failed on a defect of its own", unknown=True)
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *_FIXED_HEADERS,
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

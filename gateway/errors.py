@@ -1,0 +1,159 @@
+"""What an HTTP client is told when something went wrong: the one table of codes, and the one shape.
+
+Every failure of the API, whatever its source, is an `ApiError` before it becomes an answer. The body says whether
+anything was applied (`false`, or `"unknown"` when a write may have happened or may yet) and whether the same request
+may succeed later.
+"""
+
+import enum
+
+import msgspec
+
+from gateway.answers import Answer, Header
+from wire.errors import Applied, Code, Failure
+
+
+class ApiCode(enum.StrEnum):
+    """The closed list of error codes of the HTTP API."""
+
+    INVALID_KEY = "INVALID_KEY"
+    INVALID_REQUEST = "INVALID_REQUEST"
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    VALUE_TOO_LARGE = "VALUE_TOO_LARGE"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    INTERNAL = "INTERNAL"
+    CLUSTER_UNAVAILABLE = "CLUSTER_UNAVAILABLE"
+    TIMEOUT = "TIMEOUT"
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """One row of the table: HTTP status, whether a retry may help, and what it means in one sentence."""
+
+    status: int
+    retryable: bool
+    text: str
+
+
+MEANINGS: dict[ApiCode, Meaning] = {
+    ApiCode.INVALID_KEY: Meaning(400, retryable=False, text="The key is empty, over 1024 bytes or not UTF-8."),
+    ApiCode.INVALID_REQUEST: Meaning(
+        400,
+        retryable=False,
+        text="Malformed JSON, or a missing or wrong field, parameter or header; the message names it.",
+    ),
+    ApiCode.NOT_FOUND: Meaning(404, retryable=False, text="There is no such key (any more), or no such route."),
+    ApiCode.METHOD_NOT_ALLOWED: Meaning(
+        405, retryable=False, text="The route exists, but not with this method; see the header Allow."
+    ),
+    ApiCode.BATCH_TOO_LARGE: Meaning(413, retryable=False, text="More than 500 items; nothing was applied."),
+    ApiCode.VALUE_TOO_LARGE: Meaning(413, retryable=False, text="A value over 1 MiB; nothing was applied."),
+    ApiCode.BODY_TOO_LARGE: Meaning(413, retryable=False, text="A request body over 8 MiB; nothing was applied."),
+    ApiCode.TOO_MANY_REQUESTS: Meaning(
+        429,
+        retryable=True,
+        text="The gateway has as much under way as it allows; nothing was applied. See Retry-After.",
+    ),
+    ApiCode.INTERNAL: Meaning(500, retryable=False, text="A defect of the gateway; please report it."),
+    ApiCode.CLUSTER_UNAVAILABLE: Meaning(
+        503, retryable=True, text="No leader, no quorum or overloaded: nothing was applied. See Retry-After."
+    ),
+    ApiCode.TIMEOUT: Meaning(
+        504,
+        retryable=True,
+        text="The deadline passed; `applied` says false, or unknown for a write that may yet happen.",
+    ),
+}
+
+ITEM_UNKNOWN = "UNKNOWN"  # an item of a bulk request that may or may not have been applied
+ITEM_UNAVAILABLE = ApiCode.CLUSTER_UNAVAILABLE.value
+ITEM_NOT_FOUND = "not_found"
+
+RETRY_AFTER_S_DEFAULT = 1
+_WITH_RETRY_AFTER = frozenset({ApiCode.TOO_MANY_REQUESTS, ApiCode.CLUSTER_UNAVAILABLE})
+
+
+class ApiError(Exception):
+    """A request that failed, as its client will see it.
+
+    Args:
+        code: what went wrong.
+        message: one sentence for a person; never a path, an address or a stack trace.
+        unknown: whether a write may have been applied or may yet be.
+        retry_after_s: for 429 and 503, how long to wait.
+        headers: further response headers.
+    """
+
+    def __init__(
+        self,
+        code: ApiCode,
+        message: str,
+        *,
+        unknown: bool = False,
+        retry_after_s: int = RETRY_AFTER_S_DEFAULT,
+        headers: tuple[Header, ...] = (),
+    ) -> None:
+        super().__init__(f"{code.value}: {message}")
+        self.code = code
+        self.message = message
+        self.unknown = unknown
+        self.retry_after_s = retry_after_s
+        self.headers = headers
+
+    def answer(self) -> Answer:
+        """The HTTP answer."""
+        meaning = MEANINGS[self.code]
+        body = _ErrorBody(
+            status="error",
+            error=_Error(
+                code=self.code.value,
+                message=self.message,
+                applied="unknown" if self.unknown else False,
+                retryable=meaning.retryable,
+            ),
+        )
+        headers = self.headers
+        if self.code in _WITH_RETRY_AFTER:
+            headers = (*headers, (b"retry-after", b"%d" % self.retry_after_s))
+        return Answer(msgspec.json.encode(body), meaning.status, headers)
+
+
+class _Error(msgspec.Struct):
+    code: str
+    message: str
+    applied: bool | str
+    retryable: bool
+
+
+class _ErrorBody(msgspec.Struct):
+    status: str
+    error: _Error
+
+
+def invalid(message: str) -> ApiError:
+    """A request that breaks the contract; the message names the field."""
+    return ApiError(ApiCode.INVALID_REQUEST, message)
+
+
+def from_failure(failure: Failure) -> ApiError:
+    """What a client is told about a failed RPC after all retries; the wire's message stays inside."""
+    unknown = failure.applied is not Applied.NO
+    if unknown:
+        return ApiError(
+            ApiCode.TIMEOUT, "the outcome is not known: it may have been applied or may yet be", unknown=True
+        )
+    if failure.code is Code.TIMEOUT:
+        return ApiError(ApiCode.TIMEOUT, "the deadline passed before the cluster answered; nothing was applied")
+    if failure.code is Code.INVALID:
+        return ApiError(ApiCode.INVALID_REQUEST, "the cluster refused the request as invalid")
+    if failure.code is Code.OVERLOADED:
+        wait_s = max(RETRY_AFTER_S_DEFAULT, -(-failure.retry_after_ms // 1000))
+        return ApiError(ApiCode.CLUSTER_UNAVAILABLE, "the cluster is overloaded", retry_after_s=wait_s)
+    return ApiError(ApiCode.CLUSTER_UNAVAILABLE, "no leader or quorum for this key could be reached")
+
+
+def item_code(failure: Failure) -> str:
+    """What an item of a bulk request says about a failed RPC."""
+    return ITEM_UNAVAILABLE if failure.applied is Applied.NO else ITEM_UNKNOWN

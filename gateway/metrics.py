@@ -1,0 +1,76 @@
+"""The figures of one gateway process, for Prometheus.
+
+Labels have few values, all known in advance: routes, statuses, codes. No key, client or node ever becomes one.
+"""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.answers import Answer
+from gateway.limits import Admission
+from gateway.requests import Request
+
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class RouteFigures:
+    """The figures of one route, with their labels already looked up."""
+
+    def __init__(self, route: str, requests: Counter, seconds: Histogram) -> None:
+        self._route = route
+        self._requests = requests
+        self._seconds = seconds.labels(route)
+        self._by_status: dict[int, Counter] = {}
+
+    def observe(self, status: int, seconds: float) -> None:
+        """A request was answered."""
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = self._requests.labels(self._route, str(status))
+        counter.inc()
+        self._seconds.observe(seconds)
+
+
+class Metrics:
+    """All figures of a gateway, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "concord_gateway_requests", "Requests answered.", ("route", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "concord_gateway_request_seconds",
+            "Time from a request's arrival to its answer.",
+            ("route",),
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._failures = Counter(
+            "concord_gateway_rpc_failures", "Attempts of RPCs that failed.", ("code",), registry=self.registry
+        )
+
+    def route(self, route: str) -> RouteFigures:
+        """The figures of a route."""
+        return RouteFigures(route, self._requests, self._seconds)
+
+    def rpc_failed(self, code: str) -> None:
+        """An attempt of an RPC failed; most are tried again."""
+        self._failures.labels(code).inc()
+
+    def watch_admission(self, admission: Admission) -> None:
+        """Show what is under way."""
+        self.watch("requests_in_flight", "Requests under way.", lambda: admission.requests)
+        self.watch("body_bytes_in_flight", "Bytes of request bodies held.", lambda: admission.body_bytes)
+
+    def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """Show a value that is looked up when the metrics are read."""
+        Gauge("concord_gateway_" + name, meaning, registry=self.registry).set_function(value)
+
+    async def answer(self, request: Request) -> Answer:
+        """`GET /metrics`."""
+        request.query("name[]")
+        return Answer(generate_latest(self.registry), content_type=CONTENT_TYPE_LATEST.encode())

@@ -1,0 +1,96 @@
+"""From the undecoded path of a request to what it names: a plain route, or a key and a sub-route.
+
+Keys may hold any UTF-8, `/` too, so a path under `/api/v1/kv/` is ambiguous by nature. The rule: a sub-route wins only
+on its exact, undecoded shape and only for its own method, everything else is a key. Whoever means a key of such a shape
+writes one character of it with `%`: `GET /api/v1/kv/x%2Fttl` reads the key `x/ttl`.
+"""
+
+import enum
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from gateway.errors import ApiCode, ApiError
+from wire.messages import LIMIT_KEY_BYTES
+
+KV = b"/api/v1/kv"
+_KV_KEY = KV + b"/"
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+
+
+class Shape(enum.Enum):
+    """What a path has the form of, given the method."""
+
+    PLAIN = enum.auto()  # outside of the keys: compared as a whole
+    LIST = enum.auto()
+    KEY = enum.auto()
+    TTL = enum.auto()
+    TOUCH = enum.auto()
+    BULK = enum.auto()  # `rest` says which
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """A parsed path: its shape, and the undecoded key (KEY, TTL, TOUCH) or the whole path (PLAIN, LIST, BULK)."""
+
+    shape: Shape
+    rest: bytes
+
+
+_BULK_PATHS = frozenset(_KV_KEY + name for name in (b"bulk", b"bulk/get", b"bulk/delete", b"bulk/touch"))
+_TTL_END, _TOUCH_END = b"/ttl", b"/touch"
+
+
+def parse(method: str, raw_path: bytes) -> Target:
+    """The target of a request; `raw_path` is undecoded and without the query."""
+    if not raw_path.startswith(_KV_KEY):
+        return Target(Shape.LIST if raw_path == KV else Shape.PLAIN, raw_path)
+    rest = raw_path[len(_KV_KEY) :]
+    if method == "POST":
+        if raw_path in _BULK_PATHS:
+            return Target(Shape.BULK, raw_path)
+        if rest.endswith(_TOUCH_END) and len(rest) > len(_TOUCH_END):
+            return Target(Shape.TOUCH, rest[: -len(_TOUCH_END)])
+    elif method in ("GET", "HEAD") and rest.endswith(_TTL_END) and len(rest) > len(_TTL_END):
+        return Target(Shape.TTL, rest[: -len(_TTL_END)])
+    return Target(Shape.KEY, rest)
+
+
+def decode_key(raw: bytes) -> str:
+    """The key that an undecoded part of a path spells.
+
+    Raises:
+        ApiError: INVALID_KEY.
+    """
+    if b"%" in raw:
+        if not _escapes_are_whole(raw):
+            raise ApiError(ApiCode.INVALID_KEY, "the key has a % that is not followed by two hexadecimal digits")
+        raw = unquote_to_bytes(raw)
+    try:
+        key = raw.decode()
+    except UnicodeDecodeError:
+        raise ApiError(ApiCode.INVALID_KEY, "the key is not UTF-8") from None
+    if not 0 < len(raw) <= LIMIT_KEY_BYTES:
+        raise ApiError(ApiCode.INVALID_KEY, key_size_message(len(raw)))
+    return key
+
+
+def check_key(key: str, where: str) -> None:
+    """Refuse a key of a body that is empty or over the limit; `where` names the field.
+
+    Raises:
+        ApiError: INVALID_KEY.
+    """
+    if len(key) * 4 <= LIMIT_KEY_BYTES and key:  # four bytes a character at most
+        return
+    size = len(key.encode())
+    if not 0 < size <= LIMIT_KEY_BYTES:
+        raise ApiError(ApiCode.INVALID_KEY, f"{where}: {key_size_message(size)}")
+
+
+def key_size_message(size: int) -> str:
+    """Why a key of `size` bytes is refused."""
+    return "the key is empty" if size == 0 else f"the key is over {LIMIT_KEY_BYTES} bytes"
+
+
+def _escapes_are_whole(raw: bytes) -> bool:
+    return all(len(part) >= 2 and part[0] in _HEX and part[1] in _HEX for part in raw.split(b"%")[1:])

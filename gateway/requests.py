@@ -1,0 +1,160 @@
+"""A request as the handlers see it: a thin view of the ASGI scope, with the body read under limits."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from litestar.types import HTTPScope, Receive
+
+from gateway.errors import ApiCode, ApiError, invalid
+from gateway.limits import Admission, HttpLimits
+from wire.messages import Consistency
+
+TIMEOUT_HEADER = b"x-concord-timeout-ms"
+
+_SWITCH = {"": True, "true": True, "1": True, "false": False, "0": False}
+_CONSISTENCY = {"linearizable": Consistency.LINEARIZABLE, "stale": Consistency.STALE}
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before its request was whole: nobody is left to answer."""
+
+
+class Request:
+    """One request: what the handlers need of it. `key` is the key in its path, "" when the route has none.
+
+    Args:
+        scope: its ASGI scope; header names are in lower case.
+        receive: the ASGI channel that the body comes through.
+        limits: what is allowed.
+        admission: where the body's bytes are counted.
+        started_at: when it arrived, on the event loop's clock.
+    """
+
+    __slots__ = ("_admission", "_limits", "_receive", "_reserved", "_scope", "key", "started_at")
+
+    def __init__(
+        self, scope: HTTPScope, receive: Receive, limits: HttpLimits, admission: Admission, started_at: float
+    ) -> None:
+        self.key = ""
+        self.started_at = started_at
+        self._scope = scope
+        self._receive = receive
+        self._limits = limits
+        self._admission = admission
+        self._reserved = 0
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header; `name` in lower case."""
+        for found, value in self._scope["headers"]:
+            if found == name:
+                return value
+        return None
+
+    def deadline(self) -> float:
+        """When the client gives up, on the event loop's clock.
+
+        Raises:
+            ApiError: INVALID_REQUEST.
+        """
+        asked = self.header(TIMEOUT_HEADER)
+        if asked is None:
+            return self.started_at + self._limits.timeout_ms_default / 1000
+        timeout_ms = int(asked) if asked.isdigit() and len(asked) <= 9 else 0
+        if not 1 <= timeout_ms <= self._limits.timeout_ms_max:
+            raise invalid(f"X-Concord-Timeout-Ms: expected a whole number in 1..{self._limits.timeout_ms_max}")
+        return self.started_at + timeout_ms / 1000
+
+    def query(self, *allowed: str) -> Mapping[str, str]:
+        """The parameters of the query, each at most once.
+
+        Raises:
+            ApiError: INVALID_REQUEST, also for one that is not among `allowed`.
+        """
+        raw = self._scope["query_string"]
+        if not raw:
+            return {}
+        try:
+            pairs = parse_qsl(
+                raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=self._limits.query_fields
+            )
+        except ValueError:
+            raise invalid("query: not UTF-8, or too many parameters") from None
+        values = dict(pairs)
+        for name in values:
+            if name not in allowed:
+                raise invalid(f"query: unknown parameter {name[:64]}")
+        if len(values) != len(pairs):
+            raise invalid("query: a parameter is given twice")
+        return values
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, TIMEOUT.
+            ClientGoneError: the connection ended first.
+        """
+        announced = self.header(b"content-length")
+        if announced is not None and announced.isdigit():
+            self._hold(int(announced) if len(announced) <= 18 else sys.maxsize)
+        try:
+            async with asyncio.timeout_at(self.started_at + self._limits.timeout_ms_max / 1000):
+                body = await self._read()
+        except TimeoutError:
+            raise ApiError(ApiCode.TIMEOUT, "the request body did not arrive in time") from None
+        self.started_at = asyncio.get_running_loop().time()  # a slow upload does not eat into the cluster's time
+        return body
+
+    def done(self) -> None:
+        """The body's bytes are no longer held."""
+        if self._reserved:
+            self._admission.release(self._reserved)
+            self._reserved = 0
+
+    async def _read(self) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientGoneError
+            chunk = message["body"]
+            size += len(chunk)
+            if size > self._reserved:
+                self._hold(size)
+            if not message.get("more_body"):
+                return b"".join([*chunks, chunk]) if chunks else chunk
+            chunks.append(chunk)
+
+    def _hold(self, size: int) -> None:
+        if size > self._limits.body_bytes:
+            raise ApiError(ApiCode.BODY_TOO_LARGE, f"body: over {self._limits.body_bytes} bytes")
+        self._admission.reserve(size - self._reserved)
+        self._reserved = size
+
+
+def switch(values: Mapping[str, str], name: str) -> bool:
+    """A boolean parameter: absent is false, present without a value is true.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    if name not in values:
+        return False
+    if values[name] not in _SWITCH:
+        raise invalid(f"{name}: expected true or false")
+    return _SWITCH[values[name]]
+
+
+def consistency(values: Mapping[str, str]) -> Consistency:
+    """The parameter `consistency`, linearizable unless said otherwise.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    asked = values.get("consistency", "linearizable")
+    if asked not in _CONSISTENCY:
+        raise invalid("consistency: expected linearizable or stale")
+    return _CONSISTENCY[asked]

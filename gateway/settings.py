@@ -1,0 +1,77 @@
+"""The settings of a gateway process."""
+
+import ipaddress
+from typing import Annotated
+
+import msgspec
+
+from gateway.limits import HttpLimits
+from wire.address import parse_address
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `concord gateway` is told; times and sizes carry their unit in the name."""
+
+    nodes: Annotated[
+        list[str],
+        msgspec.Meta(description="RPC addresses host:port of nodes to learn the cluster map from", min_length=1),
+    ]
+    listen: Annotated[str, msgspec.Meta(description="address host:port of the HTTP server")] = "127.0.0.1:4000"
+    cluster: Annotated[
+        str, msgspec.Meta(description="name of the cluster; maps of another are refused", min_length=1)
+    ] = "concord"
+    tls_cert: Annotated[str, msgspec.Meta(description="certificate (PEM) of this gateway towards the nodes")] = ""
+    tls_key: Annotated[str, msgspec.Meta(description="its private key (PEM)")] = ""
+    tls_ca: Annotated[str, msgspec.Meta(description="certificate authority (PEM) of the cluster")] = ""
+    insecure: Annotated[
+        bool,
+        msgspec.Meta(description="speak to nodes on other machines without TLS: anyone between can read and write"),
+    ] = False
+    insecure_http: Annotated[
+        bool, msgspec.Meta(description="listen beyond loopback although HTTP has neither TLS nor tokens here")
+    ] = False
+    timeout_ms: Annotated[
+        int, msgspec.Meta(description="deadline of a request that names none", ge=1, le=HttpLimits().timeout_ms_max)
+    ] = HttpLimits().timeout_ms_default
+    requests_in_flight: Annotated[
+        int, msgspec.Meta(description="requests under way at once; one more is answered 429", ge=1, le=1 << 16)
+    ] = HttpLimits().requests_in_flight
+    connections: Annotated[
+        int, msgspec.Meta(description="HTTP connections at once; further ones wait to be accepted", ge=1, le=1 << 16)
+    ] = 8192
+    shutdown_grace_s: Annotated[
+        float, msgspec.Meta(description="seconds for requests under way to finish after SIGTERM", ge=0, le=300)
+    ] = 10.0
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings.
+
+        Raises:
+            ValueError: with the setting's name.
+        """
+        host, _ = parse_address(self.listen)
+        if not is_loopback(host) and not self.insecure_http:
+            raise ValueError(
+                f"listen: {host} is not loopback and HTTP is not protected; say --insecure-http to allow it"
+            )
+        tls = (self.tls_cert, self.tls_key, self.tls_ca)
+        if any(tls) and not all(tls):
+            raise ValueError("tls_cert, tls_key and tls_ca belong together")
+        far = [node for node in self.nodes if not is_loopback(parse_address(node)[0])]
+        if far and not all(tls) and not self.insecure:
+            raise ValueError(
+                f"nodes: {far[0]} is not loopback; give --tls-cert, --tls-key and --tls-ca or say --insecure"
+            )
+
+    @property
+    def http_limits(self) -> HttpLimits:
+        """The limits of the HTTP side."""
+        return HttpLimits(timeout_ms_default=self.timeout_ms, requests_in_flight=self.requests_in_flight)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine only; a name other than localhost is not taken for it."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

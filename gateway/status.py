@@ -1,0 +1,158 @@
+"""`GET /status`: every node asked at once what it hosts, put together to one picture. The putting together is pure."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from gateway.answers import Answer, data
+from gateway.errors import ApiCode, ApiError
+from gateway.requests import Request
+from gateway.router import Router
+from placement.seams import Connect
+from wire.errors import RpcError
+from wire.messages import GroupStatus, NodeInfo, NodeStatus, StatusRequest
+from wire.methods import STATUS
+
+PLACEMENT_GROUP = 0
+NODE_TIMEOUT_S = 1.0
+LEADER, FOLLOWER = "leader", "follower"
+
+
+class _Node(msgspec.Struct):
+    name: str
+    status: str
+    address: str
+    zone: str
+    reachable: bool
+
+
+class _Cluster(msgspec.Struct):
+    name: str
+    nodes: list[_Node]
+    leader: str | None
+
+
+class _Storage(msgspec.Struct):
+    size: int
+    memory: int
+
+
+class _Group(msgspec.Struct):
+    id: int
+    leader: str | None
+    replicas: list[str]
+    term: int
+    commit_index: int
+    applied_index: int
+    keys: int
+    bytes: int
+
+
+class _Picture(msgspec.Struct):
+    cluster: _Cluster
+    storage: _Storage
+    metrics: dict[str, int]
+    groups: list[_Group]
+    epoch: int
+
+
+Answers = Mapping[str, NodeStatus]
+
+
+class StatusPage:
+    """Answers `GET /status`."""
+
+    def __init__(self, cluster: str, router: Router, connect: Connect) -> None:
+        self._cluster = cluster
+        self._router = router
+        self._connect = connect
+
+    async def status(self, request: Request) -> Answer:
+        """`GET /status`; nodes that do not answer in time are shown as unreachable."""
+        request.query()
+        nodes = list(self._router.nodes)
+        replies = await asyncio.gather(*(self._ask(node) for node in nodes))
+        answered = {node.id: reply for node, reply in zip(nodes, replies, strict=True) if reply is not None}
+        if not answered:
+            raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, "no node of the cluster answers")
+        return Answer(data(msgspec.json.encode(self._picture(nodes, answered))))
+
+    async def _ask(self, node: NodeInfo) -> NodeStatus | None:
+        try:
+            return await self._connect(node.address).call(STATUS, StatusRequest(), NODE_TIMEOUT_S)
+        except RpcError:
+            return None
+
+    def _picture(self, nodes: Sequence[NodeInfo], answered: Answers) -> _Picture:
+        groups = [_group(group, self._router.replicas(group), answered) for group in self._router.groups]
+        return _Picture(
+            cluster=_Cluster(
+                name=self._cluster,
+                nodes=[_node(node, answered) for node in nodes],
+                leader=_leader(PLACEMENT_GROUP, answered),
+            ),
+            storage=_Storage(
+                size=sum(group.bytes for group in groups),
+                memory=sum(status.memory_bytes for status in answered.values()),
+            ),
+            metrics=_totals(groups, answered),
+            groups=groups,
+            epoch=self._router.epoch,
+        )
+
+
+def _node(node: NodeInfo, answered: Answers) -> _Node:
+    status = answered.get(node.id)
+    replica = _replica(status, PLACEMENT_GROUP) if status is not None else None
+    return _Node(
+        name=node.id,
+        status=replica.role if replica is not None else FOLLOWER,
+        address=node.address,
+        zone=node.zone,
+        reachable=status is not None,
+    )
+
+
+def _group(group: int, replicas: Sequence[str], answered: Answers) -> _Group:
+    """A group as its leader sees it, else as the replica that has applied most."""
+    seen = [replica for status in answered.values() if (replica := _replica(status, group)) is not None]
+    best = max(seen, key=lambda replica: (replica.role == LEADER, replica.term, replica.applied_index), default=None)
+    return _Group(
+        id=group,
+        leader=_leader(group, answered),
+        replicas=list(replicas),
+        term=best.term if best is not None else 0,
+        commit_index=best.commit_index if best is not None else 0,
+        applied_index=best.applied_index if best is not None else 0,
+        keys=best.keys if best is not None else 0,
+        bytes=best.bytes if best is not None else 0,
+    )
+
+
+def _leader(group: int, answered: Answers) -> str | None:
+    """The node that leads a group in its highest term, among those that say so of themselves."""
+    claims = [
+        (replica.term, node)
+        for node, status in answered.items()
+        if (replica := _replica(status, group)) is not None and replica.role == LEADER
+    ]
+    return max(claims)[1] if claims else None
+
+
+def _replica(status: NodeStatus, group: int) -> GroupStatus | None:
+    return next((replica for replica in status.groups if replica.id == group), None)
+
+
+def _totals(groups: Sequence[_Group], answered: Answers) -> dict[str, int]:
+    statuses = answered.values()
+    return {
+        "keys": sum(group.keys for group in groups),
+        "groups": len(groups),
+        "groups_without_leader": sum(group.leader is None for group in groups),
+        "nodes": len(answered),
+        "log_bytes": sum(status.log_bytes for status in statuses),
+        "log_syncs": sum(status.log_syncs for status in statuses),
+        "snapshots": sum(status.snapshots for status in statuses),
+        "leader_changes": sum(status.leader_changes for status in statuses),
+    }
