@@ -12,31 +12,22 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from wire.address import parse_address
-from wire.errors import Applied, Code, Failure, RpcError
-from wire.frame import HEADER, NOTIFICATION, REPLY, Frame
+from wire.calls import CallTable
+from wire.errors import Code, Failure, RpcError
+from wire.frame import HEADER, NOTIFICATION, Frame
 from wire.hello import Hello, RefusedError
 from wire.limits import DEFAULT_LIMITS, Limits
 from wire.link import Link
-from wire.rpc import UNDECODABLE, M, Method, Notification, Rep, Req, decode_failure, encode, maybe_applied, not_applied
-from wire.sweep import Sweep
+from wire.rpc import M, Method, Notification, Rep, Req, encode, not_applied
 from wire.tls import CredentialSource, TlsConfig
 
 log = logging.getLogger(__name__)
 
 _RETRY_OVERLOADED_MS = 50
-
-
-class _Pending(msgspec.Struct, eq=False):
-    """A call without an answer."""
-
-    future: asyncio.Future[Any]
-    method: Method[Any, Any]
-    deadline: float
 
 
 class _Waiting(msgspec.Struct, eq=False):
@@ -79,14 +70,12 @@ class RpcClient:
         self._expect_node = expect_node
         self._listeners: list[Callable[[bool], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None  # from the first call on
-        self._sweep: Sweep
         self._link: Link | None = None  # greeted
         self._attempt: asyncio.Task[None] | None = None
         self._backoff_s = 0.0
         self._retry_at = -math.inf
         self._closed = False
-        self._correlation = 0
-        self._pending: dict[int, _Pending] = {}
+        self._calls = CallTable(limits.sweep_interval_s, self._has_left)
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
 
@@ -105,7 +94,7 @@ class RpcClient:
     @property
     def in_flight(self) -> int:
         """Calls without an answer."""
-        return len(self._pending)
+        return len(self._calls)
 
     def on_state(self, listener: Callable[[bool], None]) -> None:
         """Call `listener(True)` whenever the server has greeted and `listener(False)` whenever it is gone again."""
@@ -132,9 +121,7 @@ class RpcClient:
             return future
         timeout_s = min(timeout_s, self._limits.call_timeout_s_max)
         deadline = loop.time() + timeout_s
-        self._correlation = correlation = self._correlation + 1
-        self._pending[correlation] = _Pending(future, method, deadline)
-        self._sweep.watch(deadline)
+        correlation = self._calls.add(future, method, deadline)
         link = self._link
         if link is not None and link.writable:
             link.send_request(method.number, correlation, int(timeout_s * 1000), payload)
@@ -174,23 +161,21 @@ class RpcClient:
     async def close(self) -> None:
         """End all calls and the connection. Afterwards every call fails as UNAVAILABLE."""
         self._closed = True
-        if self._loop is not None:
-            self._sweep.stop()
         if self._attempt is not None:
             self._attempt.cancel()
             await asyncio.wait([self._attempt])
         link = self._link
         if link is not None:
             link.shut()
-            self.link_lost(link, "this client was closed")
             await link.lost
-        self._fail_all(None, "the client is closed")
+        self._forget_waiting()
+        self._calls.refuse("the client is closed")
+        self._calls.stop()
 
     # --- what stands in the way of a call, and what waits
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.get_running_loop()
-        self._sweep = Sweep(self._loop, self._limits.sweep_interval_s, self._expire)
         return self._loop
 
     def _obstacle(self, loop: asyncio.AbstractEventLoop, payload_bytes: int, timeout_s: float) -> Failure | None:
@@ -202,7 +187,7 @@ class RpcClient:
         if HEADER.size + payload_bytes > limits.frame_bytes_max:
             return not_applied(Code.INVALID, f"a request of {payload_bytes} bytes is over the limit of a frame")
         unsent = self._waiting_bytes + (link.unsent_bytes if link else 0)
-        if len(self._pending) >= limits.in_flight_max or unsent + payload_bytes > limits.send_buffer_bytes_max:
+        if len(self._calls) >= limits.in_flight_max or unsent + payload_bytes > limits.send_buffer_bytes_max:
             return not_applied(Code.OVERLOADED, "too much is on its way to this server", _RETRY_OVERLOADED_MS)
         if link is None and loop.time() < self._retry_at:
             pause_ms = math.ceil((self._retry_at - loop.time()) * 1000)
@@ -221,13 +206,9 @@ class RpcClient:
             if frame.correlation == 0:
                 link.send(NOTIFICATION, frame.payload, frame.number)
                 continue
-            pending = self._pending.get(frame.correlation)
-            if pending is None:
-                continue  # it timed out, and was said to have not been applied
-            if pending.future.done():
-                del self._pending[frame.correlation]  # its caller gave up
-            else:
-                budget_ms = max(0, int((pending.deadline - now) * 1000))
+            call = self._calls.wanted(frame.correlation)
+            if call is not None:  # else it timed out, and was said to have not been applied
+                budget_ms = max(0, int((call.deadline - now) * 1000))
                 link.send_request(frame.number, frame.correlation, budget_ms, frame.payload)
         self._forget_waiting()
 
@@ -269,7 +250,8 @@ class RpcClient:
         limits = self._limits
         self._backoff_s = min(max(2 * self._backoff_s, limits.backoff_s_min), limits.backoff_s_max)
         self._retry_at = loop.time() + self._backoff_s
-        self._fail_all(None, "there is no connection to the server", math.ceil(self._backoff_s * 1000))
+        self._forget_waiting()
+        self._calls.refuse("there is no connection to the server", math.ceil(self._backoff_s * 1000))
 
     def link_ready(self, link: Link) -> None:
         """The server has greeted: send what waits."""
@@ -290,7 +272,8 @@ class RpcClient:
             return
         self._link = None
         log.info("client: lost the connection with %s: %s", self.address, reason)
-        self._fail_all(link, "the connection was lost")
+        self._forget_waiting()
+        self._calls.lose(link.may_have_happened, "the connection was lost")
         self._tell(connected=False)
 
     def _tell(self, *, connected: bool) -> None:
@@ -300,41 +283,9 @@ class RpcClient:
             except Exception:
                 log.exception("client: a listener raised")
 
-    # --- ending calls
-
     def answered(self, frame: Frame) -> None:
-        """Hand an answer to its caller, if there still is one."""
-        pending = self._pending.pop(frame.correlation, None)
-        if pending is None or pending.future.done():
-            return
-        try:
-            if frame.kind == REPLY:
-                pending.future.set_result(pending.method.decode_reply(frame.payload))
-            else:
-                pending.future.set_exception(RpcError(decode_failure(frame.payload)))
-        except UNDECODABLE as error:
-            log.warning("client: %s sent no %s reply: %s", self.address, pending.method.name, error)
-            _fail(pending, maybe_applied(Code.INTERNAL, "the answer cannot be read"))
+        """An answer has come."""
+        self._calls.answer(frame)
 
-    def _fail_all(self, link: Link | None, message: str, retry_after_ms: int = 0) -> None:
-        pending, self._pending = self._pending, {}
-        self._forget_waiting()
-        for correlation, call in pending.items():
-            if link is not None and link.may_have_happened(correlation):
-                _fail(call, maybe_applied(Code.UNKNOWN, message))
-            else:
-                _fail(call, not_applied(Code.UNAVAILABLE, message, retry_after_ms))
-
-    def _expire(self, now: float) -> float:
-        queued = self._link.queued if self._link else 0
-        due = [correlation for correlation, call in self._pending.items() if call.deadline <= now]
-        for correlation in due:
-            applied = Applied.UNKNOWN if correlation <= queued else Applied.NO
-            failure = Failure(Code.TIMEOUT, "the deadline passed before there was an answer", applied)
-            _fail(self._pending.pop(correlation), failure)
-        return min((call.deadline for call in self._pending.values()), default=math.inf)
-
-
-def _fail(pending: _Pending, failure: Failure) -> None:
-    if not pending.future.done():
-        pending.future.set_exception(RpcError(failure))
+    def _has_left(self, correlation: int) -> bool:
+        return self._link is not None and correlation <= self._link.queued

@@ -143,6 +143,7 @@ class Connection(asyncio.Protocol):
         """Send what waits and close; cut the peer off when it does not take it."""
         self.ending = True
         self._flush()
+        self.writable = False
         if self._transport is not None:
             self._transport.close()
         if not self.lost.done():

@@ -24,7 +24,7 @@ class Owner(Protocol):
         """The server takes bytes again."""
 
     def link_lost(self, link: "Link", reason: str) -> None:
-        """Nothing more will come."""
+        """Nothing more will come. May be called twice."""
 
     def answered(self, frame: Frame) -> None:
         """A REPLY or FAILURE frame has come."""
@@ -75,6 +75,11 @@ class Link(Connection):
             self._reason = reason
             super().end(reason, planned=planned)
             self.shut()
+
+    def shut(self) -> None:
+        """Close, and let the client know at once that it needs another connection."""
+        super().shut()
+        self._owner.link_lost(self, self._reason or "this client closed it")
 
     def resume_writing(self) -> None:
         """Let the client send what it kept."""

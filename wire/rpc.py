@@ -108,6 +108,11 @@ class Call(msgspec.Struct, Generic[Req, Rep], eq=False):
     size: int
     desk: Desk | None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still waits for the answer."""
+        return self.desk is not None
+
     def reply(self, value: Rep) -> None:
         """Answer the caller. Does nothing when the call is answered, expired, or its connection is gone."""
         desk = self.desk

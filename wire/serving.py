@@ -44,7 +44,7 @@ class ServerConnection(Connection):
         self._open: dict[int, Call[Any, Any]] = {}
         self._open_bytes = 0
         self._backlog: deque[tuple[float, Frame]] = deque()  # with the time of arrival
-        self._sweep = Sweep(loop, service.limits.sweep_interval_s, self._expire)
+        self._sweep = Sweep(service.limits.sweep_interval_s, self._expire)
 
     # --- beginning and end
 

@@ -14,13 +14,11 @@ class Sweep:
     """Calls `expire` when a deadline may have passed.
 
     Args:
-        loop: the event loop, and the clock of the deadlines.
         interval_s: the least time between two calls of `expire`.
-        expire: ends what is due at the time given and returns the earliest deadline left, infinity when there is none.
+        expire: ends what is due at the time given, by the clock of the running loop, and returns the earliest deadline left, infinity when there is none.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, interval_s: float, expire: Callable[[float], float]) -> None:
-        self._loop = loop
+    def __init__(self, interval_s: float, expire: Callable[[float], float]) -> None:
         self._interval_s = interval_s
         self._expire = expire
         self._timer: asyncio.TimerHandle | None = None
@@ -41,11 +39,11 @@ class Sweep:
     def _arm(self, due: float) -> None:
         self.stop()
         self._due = due
-        self._timer = self._loop.call_at(due, self._run)
+        self._timer = asyncio.get_running_loop().call_at(due, self._run)
 
     def _run(self) -> None:
         self.stop()
-        now = self._loop.time()
+        now = asyncio.get_running_loop().time()
         earliest = self._expire(now)
         if earliest < math.inf:
             self._arm(max(earliest, now + self._interval_s))
