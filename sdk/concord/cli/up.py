@@ -121,10 +121,10 @@ class _Cluster:
         """Wait for the first gateway to say that it is ready; False when told to stop before."""
         begin = time.monotonic()
         names = " ".join(process.name for process in self._supervisor.processes)
-        missing = ""
+        missing = "the gateway does not answer"
         while not stopping():
             waited_s = time.monotonic() - begin
-            self._progress.show(f"starting {names} … {waited_s:.1f} s  {missing}")
+            self._progress.show(f"starting {names} … {waited_s:.1f} s, {missing}")
             for death in self._supervisor.poll():
                 self._check_start(death)
             missing = self._missing()
@@ -144,8 +144,8 @@ class _Cluster:
         """Why the first gateway is not ready, "" when it is."""
         try:
             answer = get(self._url, "/readyz", PROBE_TIMEOUT_S)
-        except CliError as error:
-            return str(error)
+        except CliError:
+            return "the gateway does not answer"
         return "" if answer.status == 200 else error_message(answer.body)
 
     def _announcement(self) -> str:
