@@ -1,0 +1,159 @@
+"""The keys of a group: records by slot, the order of their names, and when they expire.
+
+Invariants: every record is in the dict of its key's slot, its key in `names`, and in the expiry queue when it has a
+time to live. A record is never changed, only replaced, so a shallow copy of a slot's dict is a picture of the slot:
+that is what copy on write by slot rests on. A `Capture` in force is told of every slot about to change.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+import xxhash
+
+from shard.machine.expiry import ExpiryQueue
+from shard.machine.ordered import OrderedKeys
+from wire.messages import NEVER
+from wire.slots import slot_of
+
+CHECKSUM_MASK = (1 << 64) - 1
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The state of one key. `expires_ms` is cluster time (NEVER: it does not expire)."""
+
+    value: bytes
+    content_type: str
+    revision: int
+    expires_ms: int
+
+    def expired(self, now_ms: int) -> bool:
+        """Whether the key is gone at this cluster time."""
+        return self.expires_ms != NEVER and self.expires_ms <= now_ms
+
+
+Slots = dict[int, dict[str, Record]]
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Capture:
+    """The slots of a keyspace as they were, while it goes on changing: copy on write, slot by slot."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._live = slots
+        self._untouched = set(slots)
+        self._copies: Slots = {}
+        self.order = sorted(slots)
+
+    def before_change(self, slot: int) -> None:
+        """Keep a picture of the slot, unless it was taken or needs none."""
+        if slot in self._untouched:
+            self._untouched.remove(slot)
+            self._copies[slot] = self._live[slot].copy()
+
+    def take(self, slot: int) -> dict[str, Record]:
+        """The slot as it was when the capture began, once; the caller's own to keep over loop turns."""
+        self.before_change(slot)
+        return self._copies.pop(slot)
+
+
+class Keyspace:
+    """All records of a group."""
+
+    def __init__(self) -> None:
+        self.keys = 0
+        self.size_bytes = 0  # of keys and values
+        self._slots: Slots = {}
+        self._names: OrderedKeys[str] = OrderedKeys()
+        self._expiry = ExpiryQueue()
+        self._capture: Capture | None = None
+
+    def get(self, slot: int, key: str) -> Record | None:
+        """The record of a key, expired ones that were not removed yet included."""
+        records = self._slots.get(slot)
+        return records.get(key) if records else None
+
+    def put(self, slot: int, key: str, record: Record) -> None:
+        """Set a key."""
+        if self._capture is not None:
+            self._capture.before_change(slot)
+        records = self._slots.get(slot)
+        if records is None:
+            records = self._slots[slot] = {}
+        old = records.get(key)
+        records[key] = record
+        if old is None:
+            self._names.add(key)
+            self.keys += 1
+            self.size_bytes += key_bytes(key) + len(record.value)
+            if record.expires_ms:
+                self._expiry.replace(key, NEVER, record.expires_ms)
+        else:
+            self.size_bytes += len(record.value) - len(old.value)
+            if old.expires_ms or record.expires_ms:
+                self._expiry.replace(key, old.expires_ms, record.expires_ms)
+
+    def remove(self, slot: int, key: str) -> None:
+        """Remove a key that is there."""
+        record = self._take_out(slot, key)
+        self._expiry.replace(key, record.expires_ms, NEVER)
+
+    def expire(self, now_ms: int, limit: int) -> int:
+        """Remove keys that are due at `now_ms`, the earliest first, at most `limit`; how many were removed."""
+        due = self._expiry.take_due(now_ms, limit)
+        for key in due:
+            self._take_out(slot_of(key), key)
+        return len(due)
+
+    def next_expiry_ms(self) -> int:
+        """A cluster time before which no key expires, mostly the exact one; NEVER when none expires."""
+        return self._expiry.next_ms()
+
+    def names_after(self, key: str, *, inclusive: bool) -> Iterator[str]:
+        """The keys after `key` in order, expired ones that were not removed yet included."""
+        return self._names.after(key, inclusive=inclusive)
+
+    def fill(self, slot: int, records: dict[str, Record]) -> None:
+        """Add the records of a slot, or a further part of them, from a snapshot."""
+        present = self._slots.setdefault(slot, {})
+        for key, record in records.items():
+            present[key] = record
+            self._names.add(key)
+            self.size_bytes += key_bytes(key) + len(record.value)
+            self._expiry.replace(key, NEVER, record.expires_ms)
+        self.keys += len(records)
+
+    def begin_capture(self) -> Capture:
+        """Take a picture of all slots as they are now; it replaces one still in force."""
+        self._capture = Capture(self._slots)
+        return self._capture
+
+    def end_capture(self, capture: Capture) -> None:
+        """Slots may change again without being copied for this capture."""
+        if self._capture is capture:
+            self._capture = None
+
+    def checksum(self) -> int:
+        """Sum of the checksums of all slots."""
+        return sum(self.slot_checksum(slot) for slot in self._slots) & CHECKSUM_MASK
+
+    def slot_checksum(self, slot: int) -> int:
+        """A 64-bit sum over the slot's keys and records that does not depend on their order."""
+        records = self._slots.get(slot, {})
+        return sum(xxhash.xxh3_64_intdigest(_encoder.encode(item)) for item in records.items()) & CHECKSUM_MASK
+
+    def _take_out(self, slot: int, key: str) -> Record:
+        if self._capture is not None:
+            self._capture.before_change(slot)
+        records = self._slots[slot]
+        record = records.pop(key)
+        if not records:
+            del self._slots[slot]
+        self._names.remove(key)
+        self.keys -= 1
+        self.size_bytes -= key_bytes(key) + len(record.value)
+        return record
+
+
+def key_bytes(key: str) -> int:
+    """Length of a key in UTF-8."""
+    return len(key) if key.isascii() else len(key.encode())

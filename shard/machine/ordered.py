@@ -1,0 +1,113 @@
+"""A set in key order that is cheap to add to and is sorted only where it is read.
+
+A B+ tree of two levels: separators, and leaves that may be unsorted at their end. Adding finds the leaf (a bisection
+of the separators, which stay in the processor's cache) and appends; the leaf is sorted when somebody reads it or when
+it is full and must be split, which the sort algorithm does in one pass plus the new keys. Removing only notes the key
+as gone; leaves drop such keys when they are sorted, and every few removals one leaf after the other is swept, so that
+the notes stay a small share. No call costs more than a few leaves, whatever the size of the set.
+
+Measured with 1,000,000 random keys: see shard/README.md.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+LEAF_SIZE_MAX = 1024
+_SWEEP_FROM = 1024  # removed keys that are tolerated before sweeping begins
+_SWEEP_EVERY = 256  # removals for each leaf that is swept
+
+KeyT = TypeVar("KeyT", str, tuple[int, str])
+
+
+class OrderedKeys(Generic[KeyT]):
+    """Distinct keys in order. The caller knows which are there: it adds only absent and removes only present ones."""
+
+    def __init__(self) -> None:
+        self._leaves: list[list[KeyT]] = [[]]
+        self._separators: list[KeyT] = []  # leaf i holds the keys <= separator i and > separator i - 1
+        self._gone: set[KeyT] = set()
+        self._sweep_next = 0
+
+    def add(self, key: KeyT) -> None:
+        """Add a key that is not there."""
+        if key in self._gone:
+            self._gone.remove(key)
+            return
+        position = bisect_left(self._separators, key)
+        leaf = self._leaves[position]
+        leaf.append(key)
+        if len(leaf) > LEAF_SIZE_MAX:
+            self._split(position)
+
+    def remove(self, key: KeyT) -> None:
+        """Remove a key that is there."""
+        gone = self._gone
+        gone.add(key)
+        if len(gone) >= _SWEEP_FROM and len(gone) % _SWEEP_EVERY == 0:
+            self._sweep()
+
+    def after(self, key: KeyT, *, inclusive: bool) -> Iterator[KeyT]:
+        """The keys after `key` (and itself when `inclusive`) in order. The set must not change meanwhile."""
+        position = bisect_left(self._separators, key)
+        leaf = self._settle(position)
+        yield from leaf[(bisect_left if inclusive else bisect_right)(leaf, key) :]
+        for later in range(position + 1, len(self._leaves)):
+            yield from self._settle(later)
+
+    def pop_before(self, bound: KeyT, limit: int) -> list[KeyT]:
+        """Remove the first keys that are less than `bound`, at most `limit`, and return them in order."""
+        taken: list[KeyT] = []
+        while len(taken) < limit:
+            leaf = self._settle(0)
+            count = min(bisect_left(leaf, bound), limit - len(taken))
+            taken += leaf[:count]
+            del leaf[:count]
+            if leaf or not self._separators:
+                break
+            self._drop(0)
+        return taken
+
+    def first(self) -> KeyT | None:
+        """The first key, None when there is none."""
+        while True:
+            leaf = self._settle(0)
+            if leaf:
+                return leaf[0]
+            if not self._separators:
+                return None
+            self._drop(0)
+
+    def _settle(self, position: int) -> list[KeyT]:
+        """The leaf without the keys that are gone, sorted."""
+        leaf = self._leaves[position]
+        gone = self._gone
+        if gone:
+            kept = [key for key in leaf if key not in gone]
+            if len(kept) < len(leaf):
+                gone.difference_update(leaf)
+                leaf[:] = kept
+        leaf.sort()
+        return leaf
+
+    def _split(self, position: int) -> None:
+        leaf = self._settle(position)
+        if len(leaf) <= LEAF_SIZE_MAX * 3 // 4:  # removals made enough room
+            return
+        half = len(leaf) // 2
+        self._leaves.insert(position + 1, leaf[half:])
+        del leaf[half:]
+        self._separators.insert(position, leaf[-1])
+
+    def _sweep(self) -> None:
+        position = self._sweep_next if self._sweep_next < len(self._leaves) else 0
+        if self._settle(position) or not self._separators:
+            position += 1
+        else:
+            self._drop(position)
+        self._sweep_next = position
+
+    def _drop(self, position: int) -> None:
+        """Remove an empty leaf; its range goes to the next leaf (the one before when it is the last)."""
+        del self._leaves[position]
+        del self._separators[min(position, len(self._separators) - 1)]
