@@ -46,7 +46,8 @@ class CallTable:
         """Take a call and return its correlation."""
         self._correlation = correlation = self._correlation + 1
         self._calls[correlation] = PendingCall(future, method, deadline)
-        self._sweep.watch(deadline)
+        if deadline < self._sweep.due:
+            self._sweep.watch(deadline)
         return correlation
 
     def wanted(self, correlation: int) -> PendingCall | None:

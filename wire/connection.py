@@ -94,7 +94,8 @@ class Connection(asyncio.Protocol):
         self.writable = True
         if not self.ending:
             self._cut_never()
-        self._schedule_flush()
+        if not self._flush_scheduled:
+            self._schedule_flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""
@@ -123,7 +124,8 @@ class Connection(asyncio.Protocol):
         """Send a frame with this turn's write."""
         self._out += HEADER.pack(len(payload), kind, number, correlation, budget_ms)
         self._out += payload
-        self._schedule_flush()
+        if not self._flush_scheduled:
+            self._schedule_flush()
 
     def end(self, reason: str, *, planned: bool = False) -> None:
         """Say goodbye and wait for the peer to close; cut it off when it does not.
@@ -165,9 +167,8 @@ class Connection(asyncio.Protocol):
             transport.pause_reading()
 
     def _schedule_flush(self) -> None:
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+        self._flush_scheduled = True
+        self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_scheduled = False

@@ -120,15 +120,14 @@ class ServerConnection(Connection):
             self._set_reading(on=True)
 
     def _take(self, arrived: float, frame: Frame) -> None:
-        kind = frame.kind
-        if kind == REQUEST:
+        if frame.kind == REQUEST:
             self._take_request(arrived, frame)
-        elif kind == NOTIFICATION:
+        elif frame.kind == NOTIFICATION:
             self._take_notification(frame)
-        elif kind == GOODBYE:
+        elif frame.kind == GOODBYE:
             self.shut()
         else:
-            raise RefusedError(f"a server takes no frame of kind {kind} here")
+            raise RefusedError(f"a server takes no frame of kind {frame.kind} here")
 
     def _take_request(self, arrived: float, frame: Frame) -> None:
         correlation = frame.correlation
@@ -162,7 +161,8 @@ class ServerConnection(Connection):
         call: Call[Any, Any] = Call(request, self.peer, deadline, frame.correlation, size, self)
         self._open[frame.correlation] = call
         self._open_bytes += size
-        self._sweep.watch(deadline)
+        if deadline < self._sweep.due:
+            self._sweep.watch(deadline)
         return call
 
     def _take_notification(self, frame: Frame) -> None:

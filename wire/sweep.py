@@ -16,17 +16,20 @@ class Sweep:
     Args:
         interval_s: the least time between two calls of `expire`.
         expire: ends what is due at the time given, by the clock of the running loop, and returns the earliest deadline left, infinity when there is none.
+
+    Attributes:
+        due: a deadline that is not before this needs no `watch`.
     """
 
     def __init__(self, interval_s: float, expire: Callable[[float], float]) -> None:
         self._interval_s = interval_s
         self._expire = expire
         self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
+        self.due = math.inf
 
     def watch(self, deadline: float) -> None:
         """Make sure that `expire` is called once `deadline` has passed."""
-        if deadline < self._due:
+        if deadline < self.due:
             self._arm(deadline)
 
     def stop(self) -> None:
@@ -34,11 +37,11 @@ class Sweep:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-        self._due = math.inf
+        self.due = math.inf
 
     def _arm(self, due: float) -> None:
         self.stop()
-        self._due = due
+        self.due = due
         self._timer = asyncio.get_running_loop().call_at(due, self._run)
 
     def _run(self) -> None:

@@ -11,6 +11,7 @@ from tests.wire.support import (
     Run,
     Text,
     failure_of,
+    frame,
     hello,
     pair,
     raw_client,
@@ -19,7 +20,7 @@ from tests.wire.support import (
     until,
 )
 from wire import Applied, Call, Code, Failure, Limits, Method, Notification, Peer, RpcClient, RpcServer
-from wire.frame import FAILURE, GOODBYE, HEADER
+from wire.frame import FAILURE, GOODBYE, REPLY
 from wire.hello import Goodbye
 from wire.messages import ItemResult, OperationId, Put, PutItem, Status, WriteReply, WriteRequest
 from wire.methods import WRITE
@@ -396,8 +397,39 @@ def test_calls_that_the_server_says_it_has_not_taken_were_not_applied(run: Run) 
 
 
 def encode_goodbye(taken: int) -> bytes:
-    payload = encode(Goodbye("leaving"))
-    return HEADER.pack(len(payload), GOODBYE, 0, taken, 0) + payload
+    return frame(GOODBYE, encode(Goodbye("leaving")), correlation=taken)
+
+
+def test_a_call_made_on_the_word_that_the_server_leaves_gets_a_new_connection(run: Run) -> None:
+    visits: list[int] = []
+
+    async def leave_once(peer: RawPeer) -> None:
+        visits.append(len(visits))
+        await peer.greet()
+        asked = await peer.receive()
+        assert asked is not None
+        if len(visits) == 1:
+            peer.send(encode_goodbye(taken=asked.correlation))
+        else:
+            payload = encode(Text("second visit"))
+            peer.send(frame(REPLY, payload, correlation=asked.correlation))
+        await peer.receive()
+
+    async def scenario() -> None:
+        async with raw_server(leave_once) as address:
+            client = RpcClient(address)
+            again: list[asyncio.Future[Text]] = []
+
+            def on_state(connected: bool) -> None:  # noqa: FBT001 - the signature of a listener
+                if not connected and not again:
+                    again.append(client.call(ECHO, Text("again"), 10))
+
+            client.on_state(on_state)
+            assert (await failure_of(client.call(ECHO, Text("first"), 10))).code is Code.UNKNOWN
+            assert (await again[0]).text == "second visit"
+            await client.close()
+
+    run(scenario())
 
 
 # --- closing
