@@ -43,7 +43,7 @@ class HttpServer:
             backlog=BACKLOG,
             backpressure=connections_max,
             log_enabled=True,
-            log_level=LogLevels.warning,
+            log_level=LogLevels.error,
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -70,6 +70,7 @@ class FakeCluster:
     def __init__(self, groups: int = 4, nodes: int = 3) -> None:
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
         self.groups = list(range(1, groups + 1))
+        self.addresses = {node: f"127.0.0.1:{node.removeprefix('n')}" for node in self.nodes}
         self.leaders = {group: self.nodes[group % nodes] for group in self.groups}
         self.owners = [self.groups[slot * groups // SLOT_COUNT] for slot in range(SLOT_COUNT)]
         self.epoch = 1
@@ -78,6 +79,7 @@ class FakeCluster:
         self.index = 0
         self.faults: list[Fault] = []
         self.down: set[str] = set()
+        self.broken: dict[int, Failure] = {}  # groups that fail every request
         self.memory: dict[tuple[int, int, int], list[ItemResult]] = {}
         self.floors: dict[tuple[int, int], int] = {}
         self.calls: list[tuple[str, object]] = []
@@ -93,7 +95,7 @@ class FakeCluster:
                 ranges[-1] = SlotRange(ranges[-1].first, slot, group)
             else:
                 ranges.append(SlotRange(slot, slot, group))
-        nodes = [NodeInfo(node, address_of(node), "zone", "host", "i") for node in self.nodes]
+        nodes = [NodeInfo(node, self.addresses[node], "zone", "host", "i") for node in self.nodes]
         return ClusterMap(NAME, self.epoch, nodes, [GroupInfo(group, self.nodes) for group in self.groups], ranges)
 
     def group_of(self, key: str) -> int:
@@ -116,11 +118,13 @@ class FakeCluster:
         return [request for _, request in self.calls if isinstance(request, kind)]
 
     def open_channel(self, address: str) -> "FakeChannel":
-        return FakeChannel(self, next((node for node in self.nodes if address_of(node) == address), self.nodes[0]))
+        return FakeChannel(self, next((node for node in self.nodes if self.addresses[node] == address), self.nodes[0]))
 
     def handle(self, node: str, request: object) -> object:
         """Answer as a node would."""
         self.calls.append((node, request))
+        if isinstance(request, (ReadRequest, WriteRequest, ListRequest)) and request.group in self.broken:
+            raise RpcError(self.broken[request.group])
         match request:
             case StatusRequest():
                 return self._status(node)
@@ -218,7 +222,7 @@ class FakeCluster:
         groups = [self._group_status(node, group) for group in self.groups]
         placement = GroupStatus(0, "leader" if node == "n1" else "follower", "n1", 1, 5, 5, 5, 0, 0, 0)
         return NodeStatus(
-            node, "zone", address_of(node), NAME, self.epoch, "fsync", 1.0, 100, 10, 3, 2, 1, [placement, *groups]
+            node, "zone", self.addresses[node], NAME, self.epoch, "fsync", 1.0, 100, 10, 3, 2, 1, [placement, *groups]
         )
 
     def _group_status(self, node: str, group: int) -> GroupStatus:
@@ -274,11 +278,6 @@ class FakeChannel:
 def _fail(future: asyncio.Future[Any], failure: Failure) -> None:
     if not future.done():
         future.set_exception(RpcError(failure))
-
-
-def address_of(node: str) -> str:
-    """The address of a fake node."""
-    return f"127.0.0.1:{node.removeprefix('n')}"
 
 
 class Reply(msgspec.Struct):

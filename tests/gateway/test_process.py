@@ -1,0 +1,186 @@
+"""The gateway as a process: real granian, real RPC, real signals."""
+
+import asyncio
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from tests.gateway.double import NAME, FakeCluster, until
+from tests.gateway.nodes import Nodes
+
+START = "import sys; from gateway.process import main; sys.exit(main(sys.argv[1:]))"
+Launch = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Starts gateways; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*flags: str) -> subprocess.Popen[bytes]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CONCORD_")}
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, "--cluster", NAME, *flags], stderr=subprocess.PIPE, env=environment
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(port: int, target: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
+    """One request on a connection of its own; status 0 when nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, target, body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except OSError:
+        return 0, b""
+    finally:
+        connection.close()
+
+
+async def becomes(status: int, port: int, target: str) -> None:
+    """Wait until a target answers with a status."""
+    async with asyncio.timeout(20):
+        while (await asyncio.to_thread(get, port, target))[0] != status:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)
+
+
+def with_nodes(scenario: Callable[[Nodes], Awaitable[None]]) -> None:
+    async def main() -> None:
+        nodes = Nodes(FakeCluster())
+        await nodes.start()
+        try:
+            await scenario(nodes)
+        finally:
+            await nodes.close()
+
+    asyncio.run(main())
+
+
+def seeds(nodes: Nodes) -> str:
+    return ",".join(nodes.cluster.addresses.values())
+
+
+def test_a_gateway_serves_stops_cleanly_and_starts_again_on_its_port(launch: Launch, port: int) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        flags = ("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
+            process = launch(*flags)
+            await becomes(200, port, "/readyz")
+            assert await asyncio.to_thread(get, port, "/api/v1/kv/x%2Fttl", "PUT", b'{"value":[1.0]}') != (0, b"")
+            status, body = await asyncio.to_thread(get, port, "/api/v1/kv/x%2fttl")
+            assert (status, body) == (200, b'{"status":"ok","data":{"value":[1.0]}}')
+            process.send_signal(number)
+            expected = -signal.SIGKILL if number == signal.SIGKILL else 0
+            assert await asyncio.to_thread(process.wait, 20) == expected
+            assert get(port, "/livez") == (0, b"")
+
+    with_nodes(scenario)
+
+
+def test_requests_under_way_are_answered_before_the_process_ends(launch: Launch, port: int) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        process = launch("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes))
+        await becomes(200, port, "/readyz")
+        nodes.holding = True
+        request = asyncio.create_task(asyncio.to_thread(get, port, "/api/v1/kv/a", "PUT", b'{"value":1}'))
+        await until(lambda: any(hasattr(call.request, "operation") for call in nodes.held))
+        process.terminate()
+        await becomes(0, port, "/livez")
+        nodes.answer_held()
+        assert (await request)[0] == 200
+        assert await asyncio.to_thread(process.wait, 20) == 0
+
+    with_nodes(scenario)
+
+
+def test_requests_that_never_end_do_not_keep_the_process(launch: Launch, port: int) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        flags = ("--shutdown-grace-s", "0.1", "--timeout-ms", "30000")
+        process = launch("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes), *flags)
+        await becomes(200, port, "/readyz")
+        nodes.holding = True
+        request = asyncio.create_task(asyncio.to_thread(get, port, "/api/v1/kv/a"))
+        await until(lambda: any(getattr(call.request, "keys", None) for call in nodes.held))
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 10) == 0
+        await request
+
+    with_nodes(scenario)
+
+
+def test_a_port_in_use_is_refused(launch: Launch, port: int) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        flags = ("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes))
+        launch(*flags)
+        await becomes(200, port, "/livez")
+        second = launch(*flags)
+        assert await asyncio.to_thread(second.wait, 20) == 1
+        assert second.stderr is not None
+        assert b"in use" in second.stderr.read()
+
+    with_nodes(scenario)
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--listen", "0.0.0.0:0", "--nodes", "127.0.0.1:1"), b"--insecure-http"),
+        (("--listen", "nowhere", "--nodes", "127.0.0.1:1"), b"nowhere"),
+        (("--nodes", "10.0.0.1:1"), b"--insecure"),
+        (("--nodes", "127.0.0.1:1", "--tls-cert", "x"), b"tls_ca"),
+        ((), b"--nodes"),
+        (("--nodes", "127.0.0.1:1", "--port", "1"), b"--port"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(launch: Launch, flags: tuple[str, ...], named: bytes) -> None:
+    process = launch(*flags)
+    assert process.wait(20) == 2
+    assert process.stderr is not None
+    assert named in process.stderr.read()
+
+
+def test_bodies_over_the_limit_are_answered_before_they_are_sent(launch: Launch, port: int) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        launch("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes))
+        await becomes(200, port, "/readyz")
+        announced = b"PUT /api/v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        chunked = b"PUT /api/v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 129
+        for opening in (announced, chunked):
+            answer = await asyncio.to_thread(converse, port, opening)
+            assert answer.startswith(b"HTTP/1.1 413 ")
+            assert b"BODY_TOO_LARGE" in answer
+
+    with_nodes(scenario)
+
+
+def converse(port: int, opening: bytes) -> bytes:
+    """Send bytes and read what comes until a whole answer was seen or the connection ends."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(opening)
+        answer = b""
+        while b"}}" not in answer and (more := connection.recv(1 << 16)):
+            answer += more
+        return answer
