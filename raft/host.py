@@ -1,0 +1,251 @@
+"""All replicas of a node on one event loop, over one write-ahead log and one connection to each other node.
+
+A *turn* ticks the replicas that something happened to, then starts one sync for all that they wrote, then sends one
+packet to each node. Messages that promise something are held back until the sync that covers it is done; a leader's
+entries leave at once, so that its own sync and those of its followers overlap. A replica to which nothing happens is
+looked at by a scan of its timers only, which is what makes an idle group cheap.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .config import RaftConfig
+from .disk import Disk, Fatal
+from .interface import StateMachine
+from .journal import Journal
+from .messages import Addressed, AppendEntries, InstallSnapshot, Message, Packet
+from .offload import Offload
+from .replica import SafeReplica
+from .snapshots import SnapshotStore
+from .snapshotting import SnapshotShelf
+from .wal import Durability, Wal
+from .wal_space import Limits
+
+_PASSES_PER_TURN = 8  # a commit may let the next command in: such chains go on in the same turn, up to this length
+_HELD_MESSAGES = 100_000  # Raft tolerates loss: past this the oldest promises are forgotten
+_PACKET_BYTES = 4 << 20  # far below the frame limit, also with a batch on top
+
+
+class Timer(Protocol):
+    """A scheduled call."""
+
+    def cancel(self) -> None:
+        """Do not call it any more."""
+
+
+class Loop(Protocol):
+    """What the host needs of an event loop; asyncio's has it, and the simulator's."""
+
+    def call_soon(self, callback: Callable[[], None], /) -> object:
+        """Call on the next turn."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Timer:
+        """Call after `delay` seconds."""
+
+
+class Network(Protocol):
+    """Sends packets to other nodes; may lose them."""
+
+    def send(self, to: str, packet: Packet) -> bool:
+        """Send, or drop and return False."""
+
+    def connected(self, to: str) -> bool:
+        """Whether a packet has a chance; False also asks for a connection to be made."""
+
+
+class RaftHost:
+    """The replicas of one node. Everything happens on the thread of `loop`."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        cluster: str,
+        identity: bytes,
+        disk: Disk,
+        log_offload: Offload,
+        snapshot_offload: Offload,
+        network: Network,
+        loop: Loop,
+        clock: Callable[[], float],
+        rng: random.Random,
+        fatal: Fatal,
+        config: RaftConfig | None = None,
+        durability: Durability = Durability.FSYNC,
+    ) -> None:
+        self.node_id = node_id
+        self.config = config or RaftConfig()
+        self.replicas: dict[int, SafeReplica] = {}
+        self._cluster = cluster
+        self._network = network
+        self._loop = loop
+        self._clock = clock
+        self._rng = rng
+        self._fatal = fatal
+        self._awake: dict[SafeReplica, None] = {}  # an ordered set
+        self._turn_scheduled = False
+        self._held: deque[tuple[int, str, Addressed]] = deque()
+        self._outgoing: dict[str, list[Addressed]] = {}
+        self._connected: dict[str, bool] = {}
+        self._closed = False
+        self.wal = Wal.open(
+            disk,
+            log_offload,
+            identity=identity,
+            durability=durability,
+            limits=Limits(segment_bytes=self.config.segment_bytes, max_bytes=self.config.log_bytes),
+            fatal=fatal,
+            on_durable=self._on_durable,
+            on_pinned=self._on_pinned,
+        )
+        self._recovered = self.wal.recovered()
+        self._store = SnapshotStore(disk, snapshot_offload, cluster=cluster.encode(), fatal=fatal)
+
+    # --- hosting ---------------------------------------------------------------------------------------------------
+
+    @property
+    def recovered_groups(self) -> list[int]:
+        """Groups that the log knows and that were not created yet."""
+        return sorted(self._recovered)
+
+    def create(self, group: int, replicas: Sequence[str], machine: StateMachine) -> SafeReplica:
+        """Host a replica of `group`, from what is on disk or empty; raises ValueError when it is there already."""
+        if group in self.replicas:
+            raise ValueError(f"group {group} is hosted already")
+        journal = Journal(self.wal, group, self._recovered.pop(group, None))
+        shelf = SnapshotShelf(group, self._store, self)
+        replica = SafeReplica(group, replicas, machine, journal, shelf, self)
+        self.replicas[group] = replica
+        for peer in replicas:
+            if peer != self.node_id and self._connected.setdefault(peer, False):
+                replica.peer_connected(peer)
+        return replica
+
+    def start(self) -> None:
+        """Begin to look at timers."""
+        self._scan()
+
+    def close(self) -> None:
+        """Answer everyone who waits and close the log; the host is of no use afterwards."""
+        self._closed = True
+        for replica in self.replicas.values():
+            replica.close()
+        self.wal.close()
+
+    def receive(self, packet: Packet) -> None:
+        """Take what another node sent; the caller has checked who it is."""
+        if packet.cluster != self._cluster or self._closed:
+            return
+        for addressed in packet.messages:
+            replica = self.replicas.get(addressed.group)
+            if replica is not None:
+                replica.receive(packet.sender, addressed.message)
+
+    # --- what replicas need (replica.Surroundings, snapshotting.Turns) ---------------------------------------------
+
+    def now(self) -> float:
+        return self._clock()
+
+    def random(self) -> float:
+        return self._rng.random()
+
+    def schedule(self, work: Callable[[], None]) -> None:
+        self._loop.call_later(0.0, work)
+
+    def fatal(self, reason: str) -> None:
+        self._fatal(reason)
+
+    @property
+    def log_backlogged(self) -> bool:
+        return self.wal.waiting_bytes > self.config.backlog_bytes
+
+    def wake(self, replica: SafeReplica) -> None:
+        self._awake[replica] = None
+        if not self._turn_scheduled and not self._closed:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def send(self, to: str, group: int, message: Message, barrier: int) -> None:
+        addressed = Addressed(group, message)
+        if barrier <= self.wal.durable:
+            self._outgoing.setdefault(to, []).append(addressed)
+            return
+        self._held.append((barrier, to, addressed))
+        if len(self._held) > _HELD_MESSAGES:
+            self._held.popleft()
+
+    # --- turns -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        self._turn_scheduled = False
+        if self._closed:
+            return
+        for _ in range(_PASSES_PER_TURN):
+            awake, self._awake = self._awake, {}
+            for replica in awake:
+                replica.tick()
+            if not self._awake:
+                break
+        self.wal.flush()
+        self._send_packets()
+
+    def _scan(self) -> None:
+        if self._closed:
+            return
+        now = self._clock()
+        self._look_at_connections()
+        for replica in self.replicas.values():
+            if replica.due(now):
+                self.wake(replica)
+        self._loop.call_later(self.config.scan_s, self._scan)
+
+    def _look_at_connections(self) -> None:
+        for peer, was in self._connected.items():
+            is_now = self._network.connected(peer)
+            if is_now != was:
+                self._connected[peer] = is_now
+                for replica in self.replicas.values():
+                    if peer in replica.replicas:
+                        (replica.peer_connected if is_now else replica.peer_disconnected)(peer)
+
+    def _on_durable(self, lsn: int) -> None:
+        while self._held and self._held[0][0] <= lsn:
+            _barrier, to, addressed = self._held.popleft()
+            self._outgoing.setdefault(to, []).append(addressed)
+        for replica in self.replicas.values():
+            if replica.journal.unsynced:
+                replica.synced(lsn)
+        if not self._turn_scheduled:
+            self._send_packets()
+
+    def _on_pinned(self, group: int) -> None:
+        replica = self.replicas.get(group)
+        if replica is not None:
+            replica.release_old_log()
+
+    def _send_packets(self) -> None:
+        outgoing, self._outgoing = self._outgoing, {}
+        for to, messages in outgoing.items():
+            for part in _parts(messages):
+                self._network.send(to, Packet(self._cluster, self.node_id, part))
+
+
+def _parts(messages: list[Addressed]) -> list[list[Addressed]]:
+    """Cut a long list into packets of a bounded size."""
+    parts: list[list[Addressed]] = [[]]
+    size = 0
+    for addressed in messages:
+        size += _payload_bytes(addressed.message)
+        if size > _PACKET_BYTES and parts[-1]:
+            parts.append([])
+            size = _payload_bytes(addressed.message)
+        parts[-1].append(addressed)
+    return parts
+
+
+def _payload_bytes(message: Message) -> int:
+    if isinstance(message, AppendEntries):
+        return 64 + sum(len(entry.command) for entry in message.entries)
+    return 64 + len(message.data) if isinstance(message, InstallSnapshot) else 64

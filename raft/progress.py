@@ -1,0 +1,64 @@
+"""What a leader knows of one follower's log, and how much it may send (pure).
+
+As in etcd's tracker: while *probing*, one message at a time until the point of agreement is found; after that entries
+are pipelined up to a limit of bytes that are not acknowledged.
+"""
+
+from collections import deque
+
+
+class Progress:
+    """One follower, in one term of leadership."""
+
+    def __init__(self, last_index: int, inflight_bytes: int) -> None:
+        self.next_index = last_index + 1
+        self.match_index = 0
+        self.probing = True
+        self.snapshot_offset = 0  # of the snapshot file that is being sent to it
+        self.snapshot_index = 0  # its last index; 0: none is being sent
+        self._probe_sent = False
+        self._limit_bytes = inflight_bytes
+        self._inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of each message
+        self._inflight_bytes = 0
+
+    @property
+    def may_send(self) -> bool:
+        """Whether entries may be sent now."""
+        return not self._probe_sent if self.probing else self._inflight_bytes < self._limit_bytes
+
+    def sent(self, last_index: int, size: int) -> None:
+        """Entries up to `last_index` were sent. A probe does not move on before it is answered."""
+        if self.probing:
+            self._probe_sent = True
+            return
+        self.next_index = last_index + 1
+        self._inflight.append((last_index, size))
+        self._inflight_bytes += size
+
+    def matched(self, index: int) -> None:
+        """The follower's log agrees with ours, durably, up to `index`."""
+        self.match_index = max(self.match_index, index)
+        self.next_index = max(self.next_index, self.match_index + 1)
+        self.probing = False
+        while self._inflight and self._inflight[0][0] <= index:
+            self._inflight_bytes -= self._inflight.popleft()[1]
+
+    def mismatched(self, prev_index: int, hint: int) -> bool:
+        """The follower refused at `prev_index` and proposes `hint`. False: an old answer, overtaken by a newer."""
+        stale = prev_index != self.next_index - 1 if self.probing else prev_index <= self.match_index
+        if stale:
+            return False
+        self.restart(max(self.match_index + 1, min(hint, prev_index)))
+        return True
+
+    def restart(self, next_index: int | None = None) -> None:
+        """Probe again from `next_index`, by default from the end of what surely matches."""
+        self.next_index = self.match_index + 1 if next_index is None else next_index
+        self.probing = True
+        self._probe_sent = False
+        self._inflight.clear()
+        self._inflight_bytes = 0
+
+    def probe_again(self) -> None:
+        """A heartbeat is due: a probe without an answer counts as lost."""
+        self._probe_sent = False

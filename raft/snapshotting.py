@@ -1,0 +1,293 @@
+"""A group's snapshots: when to take one, shipping the newest to a follower that lags too far, installing what comes in.
+
+Nothing here forks, and nothing holds the loop for longer than `snapshot_slice_s`: state is drawn from the machine, and
+put back into one, a few chunks per turn. A snapshot counts once its file is complete, verified and durable; only then
+is the log before it dropped, and only then does an installed one take the place of the state.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from .config import RaftConfig
+from .interface import Restorer, StateMachine
+from .journal import FRESH_BASE_INDEX, Journal
+from .messages import InstallReply, InstallSnapshot
+from .progress import Progress
+from .snapshot_format import SnapshotMeta
+from .snapshot_transfer import SnapshotReader, SnapshotReceiver, SnapshotWriter
+from .snapshots import SnapshotStore
+from .storage_errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """What the shelf needs of its replica."""
+
+    group: int
+
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def machine(self) -> StateMachine: ...
+    @property
+    def applied_index(self) -> int: ...
+    @property
+    def current_term(self) -> int: ...
+    @property
+    def read_round(self) -> int: ...
+    def send_snapshot_piece(self, peer: str, piece: InstallSnapshot) -> None: ...
+    def installed(self, index: int, term: int) -> None: ...
+    def installation_failed(self) -> None: ...
+
+
+class Turns(Protocol):
+    """What the shelf needs of the node."""
+
+    config: RaftConfig
+
+    def now(self) -> float:
+        """Seconds, never running back."""
+
+    def schedule(self, work: Callable[[], None]) -> None:
+        """Run `work` on a later turn of the loop."""
+
+    def fatal(self, reason: str) -> None:
+        """End the process."""
+
+
+class SnapshotShelf:
+    """The snapshots of one replica."""
+
+    def __init__(self, group: int, store: SnapshotStore, turns: Turns) -> None:
+        self._store = store
+        self._turns = turns
+        self._config = turns.config
+        self._meta: SnapshotMeta | None = store.latest(group)
+        self._writer: SnapshotWriter | None = None
+        self._wanted = False
+        self._readers: dict[str, tuple[SnapshotMeta, SnapshotReader]] = {}  # follower → what it is being sent
+        self._closed = False
+        self.taken = 0
+        self.installed = 0
+
+    def attach(self, owner: Owner) -> None:
+        """Bind to the replica and bring its machine to the newest snapshot; checks that the log goes on from it."""
+        self._owner = owner
+        base = owner.journal.base_index
+        if self._meta is None:
+            if base > FRESH_BASE_INDEX:
+                self._turns.fatal(
+                    f"group {owner.group}: the log begins after entry {base}, but there is no snapshot that holds "
+                    "what came before: restore the snapshots directory, or rebuild this node under a new id"
+                )
+            return
+        meta = self._meta
+        if meta.index < base:
+            self._turns.fatal(
+                f"group {owner.group}: the newest snapshot ends at entry {meta.index}, but the log begins after {base}: "
+                "restore the snapshots directory, or rebuild this node under a new id"
+            )
+        restorer = owner.machine.restore()
+        for chunk in self._store.read(meta):
+            restorer.feed(chunk)
+        restorer.finish()
+        journal = owner.journal
+        if journal.last_index < meta.index or journal.term_at(meta.index) != meta.term:
+            journal.reset(meta.index, meta.term)  # stopped between the snapshot's rename and the log's record of it
+
+    @property
+    def index(self) -> int:
+        """Index of the last entry that the newest snapshot holds; 0 when there is none."""
+        return self._meta.index if self._meta else 0
+
+    # --- taking ----------------------------------------------------------------------------------------------------
+
+    def want(self) -> None:
+        """Take a snapshot soon, however short the log is."""
+        self._wanted = True
+
+    def write_when_due(self) -> None:
+        """Start a snapshot when enough log has gathered since the last."""
+        applied, journal = self._owner.applied_index, self._owner.journal
+        if self._writer is not None or self._closed or applied <= max(self.index, journal.base_index):
+            return
+        if not self._wanted and not self._is_due(applied, journal):
+            return
+        self._wanted = False
+        self._writer = self._store.write(
+            self._owner.group,
+            applied,
+            journal.term_at(applied),
+            self._owner.machine.snapshot(),
+            schedule=self._turns.schedule,
+            budget_s=self._config.snapshot_slice_s,
+            clock=self._turns.now,
+            done=self._written,
+        )
+
+    def _is_due(self, applied: int, journal: Journal) -> bool:
+        size = self._meta.size if self._meta else 0
+        enough_bytes = journal.bytes >= max(self._config.snapshot_bytes, size)
+        return enough_bytes or applied - max(self.index, journal.base_index) >= self._config.snapshot_entries
+
+    def _written(self, meta: SnapshotMeta) -> None:
+        self._writer = None
+        if self._closed or meta.index <= self.index:
+            return
+        self._meta = meta
+        self.taken += 1
+        self._owner.journal.compact_to(self._compaction_point(meta.index))
+        self._store.prune(self._owner.group)
+
+    def _compaction_point(self, index: int) -> int:
+        """Keep some entries before the snapshot's end, so that a follower that lags a little needs no snapshot."""
+        journal = self._owner.journal
+        first = max(journal.base_index, index - self._config.trailing_entries) + 1
+        kept = 0
+        for _command, at, _term in reversed(journal.between(first, index + 1)):
+            kept += len(_command)
+            if kept > self._config.snapshot_bytes // 4:
+                return at
+        return first - 1
+
+    # --- shipping --------------------------------------------------------------------------------------------------
+
+    def ship(self, peer: str, progress: Progress, *, heartbeat: bool) -> None:
+        """Begin to send the newest snapshot, or, as a heartbeat, ask the follower how far it is."""
+        begun = peer in self._readers and progress.snapshot_index == self._readers[peer][0].index
+        if begun and heartbeat:
+            self._send_piece(peer, progress.snapshot_offset, with_data=False)
+        if begun or self._meta is None:
+            return
+        self._stop_shipping(peer)
+        self._readers[peer] = (self._meta, self._store.reader(self._meta))
+        progress.snapshot_index, progress.snapshot_offset = self._meta.index, 0
+        self._send_piece(peer, 0, with_data=True)
+
+    def received(self, peer: str, progress: Progress, reply: InstallReply) -> None:
+        """The follower has so much; send what follows."""
+        if peer not in self._readers or reply.index != progress.snapshot_index:
+            return
+        progress.snapshot_offset = reply.offset
+        if reply.offset < self._readers[peer][0].size:
+            self._send_piece(peer, reply.offset, with_data=True)
+
+    def shipped(self, peer: str, progress: Progress) -> None:
+        """The follower goes on with entries."""
+        progress.snapshot_index = progress.snapshot_offset = 0
+        self._stop_shipping(peer)
+
+    def stop_shipping(self) -> None:
+        """Leadership ended."""
+        for peer in list(self._readers):
+            self._stop_shipping(peer)
+
+    def _stop_shipping(self, peer: str) -> None:
+        if peer in self._readers:
+            self._readers.pop(peer)[1].close()
+
+    def _send_piece(self, peer: str, offset: int, *, with_data: bool) -> None:
+        meta, reader = self._readers[peer]
+        piece = InstallSnapshot(
+            term=self._owner.current_term,
+            index=meta.index,
+            index_term=meta.term,
+            size=meta.size,
+            sha256=meta.sha256,
+            offset=offset,
+            data=reader.read(offset, self._config.snapshot_chunk_bytes) if with_data else b"",
+            sent_s=self._turns.now(),
+            round=self._owner.read_round,
+        )
+        self._owner.send_snapshot_piece(peer, piece)
+
+    # --- installing ------------------------------------------------------------------------------------------------
+
+    def install(self, first: InstallSnapshot) -> "Installation":
+        """Begin to receive a snapshot."""
+        self._stop_writing()
+        receiver = self._store.receiver(self._owner.group, first.index, first.index_term, first.size)
+        return Installation(first, receiver, self._restore, self._owner.installation_failed)
+
+    def _restore(self, meta: SnapshotMeta) -> None:
+        """The file is verified and durable: put it into the machine, a slice per turn."""
+        restorer, chunks = self._owner.machine.restore(), self._store.read(meta)
+        self._turns.schedule(lambda: self._restore_slice(meta, restorer, chunks))
+
+    def _restore_slice(self, meta: SnapshotMeta, restorer: Restorer, chunks: Iterator[bytes]) -> None:
+        deadline = self._turns.now() + self._config.snapshot_slice_s
+        for chunk in chunks:
+            if self._closed:
+                return
+            restorer.feed(chunk)
+            if self._turns.now() >= deadline:
+                self._turns.schedule(lambda: self._restore_slice(meta, restorer, chunks))
+                return
+        if self._closed:
+            return
+        restorer.finish()
+        self._meta = meta
+        self.installed += 1
+        self._store.prune(self._owner.group)
+        self._owner.installed(meta.index, meta.term)
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """The node stops: leave no work behind."""
+        self._closed = True
+        self._stop_writing()
+        self.stop_shipping()
+
+    def _stop_writing(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+
+
+class Installation:
+    """A snapshot on its way in, piece by piece, in order."""
+
+    def __init__(
+        self,
+        first: InstallSnapshot,
+        receiver: SnapshotReceiver,
+        restore: Callable[[SnapshotMeta], None],
+        failed: Callable[[], None],
+    ) -> None:
+        self._identity = (first.index, first.index_term, first.size, first.sha256)
+        self._size, self._sha256 = first.size, first.sha256
+        self._receiver = receiver
+        self._restore = restore
+        self._failed = failed
+        self.finishing = False
+
+    def continues(self, piece: InstallSnapshot) -> bool:
+        """Whether the piece belongs to this snapshot."""
+        return self._identity == (piece.index, piece.index_term, piece.size, piece.sha256)
+
+    def take(self, piece: InstallSnapshot) -> int:
+        """Take the piece if it is the next one; returns how much there is now. The last piece begins the installation."""
+        if piece.data and piece.offset == self._receiver.offset and not self._receiver.busy:
+            self._receiver.write(piece.offset, piece.data, _nothing)
+            if self._receiver.offset == self._size:
+                self.finishing = True
+                self._receiver.finish(self._sha256, self._finished)
+        return self._receiver.offset
+
+    def abort(self) -> None:
+        """Another snapshot or entries took its place."""
+        self._receiver.cancel()
+
+    def _finished(self, outcome: SnapshotMeta | StorageError) -> None:
+        if isinstance(outcome, StorageError):
+            logger.warning("a snapshot arrived damaged and is asked for again: %s", outcome)
+            self._failed()
+        else:
+            self._restore(outcome)
+
+
+def _nothing() -> None:
+    """The answer to a piece does not wait for its writing: it promises nothing, and `busy` bounds what waits."""

@@ -1,0 +1,147 @@
+"""The adversary: draws faults from the seed and lets them strike, alone and together, until it is told to stop."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from tests.simulation.world import Link, Network, World
+
+
+class Cluster(Protocol):
+    """What the adversary can do to a cluster."""
+
+    names: list[str]
+
+    def crash(self, name: str) -> None: ...
+    def power_cut(self, name: str) -> None: ...
+    def restart(self, name: str) -> None: ...
+    def stop(self, name: str, seconds: float) -> None: ...
+    def slow_disk(self, name: str, seconds: float) -> None: ...
+    def transfer_leadership(self) -> None: ...
+    def is_up(self, name: str) -> bool: ...
+
+
+class Adversary:
+    """Strikes at random intervals between 50 ms and 1.5 s of virtual time."""
+
+    def __init__(self, world: World, network: Network, cluster: Cluster, faults: Counter[str]) -> None:
+        self._world, self._rng = world, world.rng
+        self._network = network
+        self._cluster = cluster
+        self._faults = faults
+        self._active = True
+        self._strikes: list[tuple[str, int, Callable[[], None]]] = [
+            ("crash", 4, self._crash),
+            ("power cut", 4, self._power_cut),
+            ("crash of all", 1, self._crash_all),
+            ("power cut of all", 1, self._power_cut_all),
+            ("partition", 4, self._partition),
+            ("one-way partition", 4, self._one_way),
+            ("partial partition", 2, self._partial),
+            ("stop", 3, self._stop),
+            ("loss", 2, self._loss),
+            ("delay", 3, self._delay),
+            ("duplication", 2, self._duplicate),
+            ("reordering", 2, self._reorder),
+            ("slow disk", 3, self._slow_disk),
+            ("leadership transfer", 3, cluster.transfer_leadership),
+            ("heal", 6, network.heal),
+        ]
+        self._schedule()
+
+    def rest(self) -> None:
+        """Strike no more, mend the network and start whoever is down."""
+        self._active = False
+        self._network.heal()
+        for name in self._cluster.names:
+            if not self._cluster.is_up(name):
+                self._cluster.restart(name)
+
+    def _schedule(self) -> None:
+        self._world.after(self._rng.uniform(0.05, 1.5), self._strike)
+
+    def _strike(self) -> None:
+        if not self._active:
+            return
+        names, weights, strikes = zip(*self._strikes, strict=True)
+        at = self._rng.choices(range(len(names)), weights)[0]
+        self._faults[names[at]] += 1
+        strikes[at]()
+        self._schedule()
+
+    def _someone(self) -> str:
+        return self._rng.choice(self._cluster.names)
+
+    def _take_down(self, name: str, how: Callable[[str], None]) -> None:
+        if self._cluster.is_up(name):
+            how(name)
+            self._world.after(self._rng.expovariate(1.0), lambda: self._bring_up(name))
+
+    def _bring_up(self, name: str) -> None:
+        if not self._cluster.is_up(name):
+            self._cluster.restart(name)
+
+    def _crash(self) -> None:
+        self._take_down(self._someone(), self._cluster.crash)
+
+    def _power_cut(self) -> None:
+        self._take_down(self._someone(), self._cluster.power_cut)
+
+    def _crash_all(self) -> None:
+        for name in self._cluster.names:
+            self._take_down(name, self._cluster.crash)
+
+    def _power_cut_all(self) -> None:
+        for name in self._cluster.names:
+            self._take_down(name, self._cluster.power_cut)
+
+    def _for_a_while(self, undo: Callable[[], None]) -> None:
+        self._world.after(self._rng.uniform(0.1, 5.0), undo)
+
+    def _set(self, pairs: list[tuple[str, str]], **values: float | bool) -> None:
+        """Change links for a while; afterwards they are as healthy links are."""
+        links = [self._network.links[pair] for pair in pairs]
+        for link in links:
+            vars(link).update(values)
+        healthy = vars(Link())
+
+        def undo() -> None:
+            for link in links:
+                vars(link).update({name: healthy[name] for name in values})
+
+        self._for_a_while(undo)
+
+    def _partition(self) -> None:
+        names = self._cluster.names
+        side = set(self._rng.sample(names, self._rng.randint(1, len(names) - 1)))
+        self._set([pair for pair in self._network.links if (pair[0] in side) != (pair[1] in side)], cut=True)
+
+    def _one_way(self) -> None:
+        victim = self._someone()
+        place = self._rng.randint(0, 1)
+        self._set([pair for pair in self._network.links if pair[place] == victim], cut=True)
+
+    def _partial(self) -> None:
+        a, b = self._rng.sample(self._cluster.names, 2)
+        self._set([(a, b), (b, a)], cut=True)
+
+    def _stop(self) -> None:
+        self._cluster.stop(self._someone(), self._rng.choice([0.1, 0.5, 1.0, 3.0, 5.0]))
+
+    def _all_pairs(self) -> list[tuple[str, str]]:
+        return [pair for pair in self._network.links if self._rng.random() < 0.5]
+
+    def _loss(self) -> None:
+        self._set(self._all_pairs(), loss=self._rng.choice([0.05, 0.3]))
+
+    def _delay(self) -> None:
+        self._set(self._all_pairs(), delay=self._rng.choice([0.02, 0.15, 0.4]), jitter=self._rng.choice([0.01, 0.3]))
+
+    def _duplicate(self) -> None:
+        self._set(self._all_pairs(), duplicate=0.3)
+
+    def _reorder(self) -> None:
+        self._set(self._all_pairs(), fifo=False, jitter=0.1)
+
+    def _slow_disk(self) -> None:
+        self._cluster.slow_disk(self._someone(), self._rng.uniform(0.5, 3.0))

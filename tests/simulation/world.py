@@ -1,0 +1,130 @@
+"""A whole cluster in one thread on virtual time: event queue, network with faults, clocks that tick differently.
+
+Knows nothing of the code under test, so that the library as shipped can be run in it as a control.
+"""
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class Scheduled:
+    """A future event; cancelled ones are skipped."""
+
+    __slots__ = ("cancelled", "callback")
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class World:
+    """Virtual time in seconds and the events to come."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.now = 0.0
+        self._queue: list[tuple[float, int, Scheduled]] = []
+        self._sequence = 0
+
+    def at(self, time: float, callback: Callable[[], None]) -> Scheduled:
+        event = Scheduled(callback)
+        self._sequence += 1
+        heapq.heappush(self._queue, (max(time, self.now), self._sequence, event))
+        return event
+
+    def after(self, delay: float, callback: Callable[[], None]) -> Scheduled:
+        return self.at(self.now + delay, callback)
+
+    def run_until(self, time: float, check: Callable[[], None] = lambda: None) -> None:
+        """Let events happen until `time`; `check` is called after each."""
+        while self._queue and self._queue[0][0] <= time:
+            self.now, _, event = heapq.heappop(self._queue)
+            if not event.cancelled:
+                event.callback()
+                check()
+        self.now = time
+
+
+class Life:
+    """One incarnation of a process: an event loop that falls silent when it dies, stalls when it is stopped,
+    and has a clock that ticks a little faster or slower than the others."""
+
+    def __init__(self, world: World, rate: float) -> None:
+        self._world = world
+        self._rate = rate
+        self.alive = True
+        self.stopped_until = 0.0
+
+    def clock(self) -> float:
+        return 1000.0 + self._world.now * self._rate
+
+    def call_soon(self, callback: Callable[[], None], /) -> Scheduled:
+        return self.call_later(0.0, callback)
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Scheduled:
+        return self._world.after(delay / self._rate, lambda: self.run(callback))
+
+    def run(self, callback: Callable[[], None]) -> None:
+        """Run now, after the stop (SIGSTOP … SIGCONT) if there is one, never if dead."""
+        if not self.alive:
+            return
+        if self._world.now < self.stopped_until:
+            self._world.at(self.stopped_until, lambda: self.run(callback))
+        else:
+            callback()
+
+
+@dataclass
+class Link:
+    """One direction between two nodes."""
+
+    cut: bool = False
+    loss: float = 0.0
+    delay: float = 0.001
+    jitter: float = 0.001
+    duplicate: float = 0.0
+    fifo: bool = True
+    last_arrival: float = 0.0
+
+
+@dataclass
+class Network:
+    """Links between all pairs; `deliver` is called at the receiver's side."""
+
+    world: World
+    names: list[str]
+    deliver: Callable[[str, str, object], None]
+    links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    sent: int = 0
+
+    def __post_init__(self) -> None:
+        self.links = {(a, b): Link() for a in self.names for b in self.names if a != b}
+
+    def send(self, sender: str, to: str, message: object) -> None:
+        self.sent += 1
+        link, rng = self.links[sender, to], self.world.rng
+        if link.cut or rng.random() < link.loss:
+            return
+        copies = 2 if rng.random() < link.duplicate else 1
+        for _ in range(copies):
+            arrival = self.world.now + link.delay + rng.random() * link.jitter
+            if link.fifo:
+                arrival = link.last_arrival = max(arrival, link.last_arrival + 1e-6)
+            self.world.at(arrival, lambda: self._arrive(sender, to, message))
+
+    def _arrive(self, sender: str, to: str, message: object) -> None:
+        if not self.links[sender, to].cut:
+            self.deliver(sender, to, message)
+
+    def connected(self, a: str, b: str) -> bool:
+        return not (self.links[a, b].cut or self.links[b, a].cut)
+
+    def heal(self) -> None:
+        for link in self.links.values():
+            link.cut, link.loss, link.delay, link.jitter = False, 0.0, 0.001, 0.001
+            link.duplicate, link.fifo = 0.0, True
