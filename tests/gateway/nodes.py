@@ -1,6 +1,5 @@
 """The nodes of a FakeCluster behind real RPC servers, for tests with real processes and sockets."""
 
-from collections.abc import Callable
 from typing import Any
 
 from tests.gateway.double import NAME, FakeCluster
@@ -41,26 +40,23 @@ class Nodes:
         self.holding = False
         held, self.held = self.held, []
         for call in held:
-            _answer(call, lambda call=call: self.cluster.handle(self._leader_of(call), call.request))
+            _answer(call, self.cluster, self.cluster.leaders[call.request.group])
 
     def _serve(self, server: RpcServer, method: Method[Any, Any], node: str) -> None:
         def handler(call: Call[Any, Any]) -> None:
             if self.holding and isinstance(call.request, (ReadRequest, WriteRequest, ListRequest)):
                 self.held.append(call)
             else:
-                _answer(call, lambda: self.cluster.handle(node, call.request))
+                _answer(call, self.cluster, node)
 
         server.on(method, handler)
 
     def _watch(self, call: Call[WatchMapRequest, ClusterMap]) -> None:
         call.reply(self.cluster.map)
 
-    def _leader_of(self, call: Call[Any, Any]) -> str:
-        return self.cluster.leaders[call.request.group]
 
-
-def _answer(call: Call[Any, Any], handle: Callable[[], object]) -> None:
+def _answer(call: Call[Any, Any], cluster: FakeCluster, node: str) -> None:
     try:
-        call.reply(handle())
+        call.reply(cluster.handle(node, call.request))
     except RpcError as error:
         call.fail(error.failure)

@@ -20,7 +20,7 @@ from gateway.retries import Step, conclude, step_after
 from gateway.router import NO_GROUP, Router
 from tests.gateway.double import FakeCluster
 from wire.errors import Applied, Code, Failure
-from wire.messages import Delete, ItemResult, ListEntry, ListReply, Put, PutItem, Status, Touch, TouchItem
+from wire.messages import Delete, ItemResult, ListEntry, ListReply, OperationId, Put, PutItem, Status, Touch, TouchItem
 
 quick = settings(deadline=None, derandomize=True)
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
@@ -128,7 +128,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-@quick
+@settings(quick, max_examples=40)
 @given(
     st.recursive(st.just(0) | st.text(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner))
 )
@@ -156,7 +156,7 @@ def _depth(value: object) -> int:
     bytes_max=st.sampled_from([1, 200, 1 << 20]),
 )
 def test_pages_of_all_groups_merge_to_the_sorted_keys(
-    names: set[str], groups: int, limit: int, page: int, prefix: str, bytes_max: int
+    *, names: set[str], groups: int, limit: int, page: int, prefix: str, bytes_max: int
 ) -> None:
     held = {group: sorted(n for n in names if hash_of(n) % groups == group) for group in range(groups)}
     seen: list[str] = []
@@ -217,7 +217,7 @@ def test_select_works_for_every_operation() -> None:
 @given(st.lists(st.booleans(), max_size=60), st.randoms(use_true_random=False))
 def test_the_floor_is_the_oldest_write_under_way(begins: list[bool], rng: Any) -> None:
     ids = OperationIds(7)
-    under_way = {}
+    under_way: dict[int, OperationId] = {}
     for begin in begins:
         if begin or not under_way:
             operation = ids.begin(3)
