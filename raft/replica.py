@@ -343,9 +343,7 @@ class SafeReplica(Library):
         self.election_deadline = self._around.now() + self.random_election_timeout()
         self.leader_node = None
         self._pre_voters = {self._around.node_id}
-        question = PreVote(
-            term=self.current_term + 1, last_index=self._log.last_index, last_term=self._log.last_term
-        )
+        question = PreVote(term=self.current_term + 1, last_index=self._log.last_index, last_term=self._log.last_term)
         for peer in self._nodes:
             self._around.send(peer, self.group, question, 0)
 
@@ -611,6 +609,7 @@ class SafeReplica(Library):
         if hint is not None:
             self._reply_append(sender, message, match=None, hint=hint)
             return
+        self._drop_installation()  # the leader found that entries will do
         verified = self._store(message)
         self._SyncObj__raftCommitIndex = min(message.commit_index, verified)
         self._reply_append(sender, message, match=verified, hint=0)
@@ -660,7 +659,7 @@ class SafeReplica(Library):
     # --- snapshots -------------------------------------------------------------------------------------------------
 
     def compact(self) -> None:
-        if not self._installation_finishing:
+        if self._installation is None:
             self._shelf.write_when_due()
 
     @property
@@ -679,7 +678,13 @@ class SafeReplica(Library):
         if message.index <= self._commit_index:  # we have all of it: the leader may go on with entries
             self._drop_installation()
             match = AppendReply(
-                self.current_term, True, message.index, message.index, 0, message.sent_s, message.round  # noqa: FBT003
+                self.current_term,
+                True,
+                message.index,
+                message.index,
+                0,
+                message.sent_s,
+                message.round,  # noqa: FBT003
             )
             self._send(sender, match)
             return

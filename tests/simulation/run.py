@@ -116,7 +116,9 @@ def _report(
     arguments: argparse.Namespace, faults: Counter[str], outcomes: Counter[str], failed: dict[int, str], seconds: float
 ) -> int:
     share = len(failed) / arguments.seeds
-    print(f"{arguments.seeds} seeds, {arguments.replicas} replicas, {seconds:.0f} s: {len(failed)} failed ({share:.1%})")  # noqa: T201
+    print(
+        f"{arguments.seeds} seeds, {arguments.replicas} replicas, {seconds:.0f} s: {len(failed)} failed ({share:.1%})"
+    )  # noqa: T201
     print("faults:  ", ", ".join(f"{name} {count}" for name, count in faults.most_common()))  # noqa: T201
     print("outcomes:", ", ".join(f"{name} {count}" for name, count in outcomes.most_common()))  # noqa: T201
     if arguments.control:

@@ -1,0 +1,239 @@
+"""A node: one process that hosts replicas of many groups, of placement too if it is one of the chosen.
+
+Puts the rooms together and decides nothing. Which data groups it hosts is what the cluster map says; the map comes from
+its own file at the start, then from placement.
+"""
+
+import asyncio
+import logging
+import random
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from placement import PLACEMENT_GROUP, MapHolder, PlacementClient, PlacementMachine, PlacementService
+from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload, WireNetwork, exit_process, receiving
+from shard.group import GroupService
+from shard.machine import Machine
+from shard.map_file import MapFile
+from shard.service import ShardService
+from shard.settings import NodeSettings
+from wire import Call, RpcClient, RpcServer, TlsConfig
+from wire.address import parse_address
+from wire.messages import ClusterMap, GroupBeat, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
+from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
+
+logger = logging.getLogger(__name__)
+
+
+def boottime() -> float:
+    """Seconds since the machine started, suspends included: a lease must not outlive a suspend."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Node:
+    """Everything that a node process runs. Create it on the running event loop."""
+
+    def __init__(self, settings: NodeSettings, directory: DataDirectory, on_fatal: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._started = time.monotonic()
+        self._tls = TlsConfig(settings.tls_cert, settings.tls_key, settings.tls_ca) if settings.tls_cert else None
+        self._loop = asyncio.get_running_loop()
+        self._rng = random.SystemRandom()
+        self._channels: dict[str, RpcClient] = {}
+        self._groups: dict[int, GroupService] = {}
+        self._on_fatal = on_fatal
+        self._server = RpcServer(tls=self._tls, cluster=settings.cluster, node=settings.id)
+        self._network = WireNetwork(settings.id, settings.cluster, self._connect_to_node)
+        self._network.learn(settings.placement_addresses)
+        self._offloads = [ThreadOffload(self._loop, "log"), ThreadOffload(self._loop, "snapshots")]
+        self._host = self._open_host()
+        if settings.durability is not Durability.MEMORY:
+            directory.record_log_begun()
+        map_file = MapFile(Path(settings.data_dir) / "map.msgpack")
+        self._holder = MapHolder(settings.cluster, load=map_file.load, save=map_file.save)
+        self._placement = self._host_placement()
+        self._client: PlacementClient | None = None
+        self._server.on(WATCH_MAP, self._holder.watch)
+        self._server.on(STATUS, self._answer_status)
+        self._server.on_notification(*receiving(self._host.receive))
+        ShardService(self._groups, self._server)
+        self._follow(self._holder.current)
+        self._holder.subscribe(self._follow)
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen, look at timers, register.
+
+        Raises:
+            InsecureBindError, OSError: the address cannot be used.
+        """
+        host, port = parse_address(self._settings.listen)
+        await self._server.start(host, port, insecure=self._settings.insecure)
+        self._host.start()
+        if self._placement is not None:
+            self._placement.start()
+        self._client = PlacementClient(
+            self._info(),
+            self._settings.placement_addresses,
+            self._holder,
+            self._connect,
+            beats=self._beats,
+            on_transfers=self._hand_over,
+            on_fatal=self._on_fatal,
+            rng=self._rng,
+        )
+        self._client.start()
+
+    @property
+    def address(self) -> str:
+        """`host:port` as bound."""
+        return self._server.address
+
+    async def close(self) -> None:
+        """Stop in order: hand leadership over, answer everyone, let the log finish."""
+        self._leave_leadership()
+        if self._client is not None:
+            await self._client.close()
+        if self._placement is not None:
+            self._placement.close()
+        for group in self._groups.values():
+            group.close()
+        self._holder.close()
+        await self._server.close()
+        self._host.close()
+        for offload in self._offloads:
+            offload.close()
+        await self._network.close()
+        for channel in self._channels.values():
+            await channel.close()
+        self._directory.close()
+
+    def _open_host(self) -> RaftHost:
+        settings = self._settings
+        return RaftHost(
+            node_id=settings.id,
+            cluster=settings.cluster,
+            identity=f"{settings.cluster}/{self._directory.identity.incarnation}".encode(),
+            disk=self._directory.disk,
+            log_offload=self._offloads[0],
+            snapshot_offload=self._offloads[1],
+            network=self._network,
+            loop=self._loop,
+            clock=boottime,
+            rng=self._rng,
+            fatal=exit_process,
+            durability=settings.durability,
+        )
+
+    # --- groups ----------------------------------------------------------------------------------------------------
+
+    def _host_placement(self) -> PlacementService | None:
+        members = list(self._settings.placement_addresses)
+        if self._settings.id not in members:
+            return None
+        machine = PlacementMachine(self._settings.cluster, self._holder.publish)
+        replica = self._host.create(PLACEMENT_GROUP, members, machine)
+        service = PlacementService(replica, machine, self._settings.goals)
+        self._server.on(REGISTER, service.register)
+        self._server.on(HEARTBEAT, service.heartbeat)
+        return service
+
+    def _follow(self, cluster_map: ClusterMap) -> None:
+        """Host what the map says, and tell each group its slots."""
+        self._network.learn({node.id: node.address for node in cluster_map.nodes if node.id != self._settings.id})
+        for group in cluster_map.groups:
+            if self._settings.id in group.replicas and group.id not in self._groups:
+                machine = Machine()
+                replica = self._host.create(group.id, group.replicas, machine)
+                self._groups[group.id] = GroupService(replica, machine, self._loop)
+        for number, service in self._groups.items():
+            ranges = [(slots.first, slots.last) for slots in cluster_map.slots if slots.group == number]
+            service.assign(ranges, cluster_map.epoch)
+
+    def _hand_over(self, transfers: Sequence[Transfer]) -> None:
+        for transfer in transfers:
+            replica = self._host.replicas.get(transfer.group)
+            if replica is not None and replica.is_leader:
+                replica.transfer_leadership(transfer.to)
+
+    def _leave_leadership(self) -> None:
+        """A planned stop should not cost the others an election timeout."""
+        for replica in self._host.replicas.values():
+            if replica.is_leader:
+                any(replica.transfer_leadership(peer) for peer in replica.replicas if peer != self._settings.id)
+
+    # --- what others ask -------------------------------------------------------------------------------------------
+
+    def _info(self) -> NodeInfo:
+        settings = self._settings
+        return NodeInfo(
+            id=settings.id,
+            address=settings.advertise or self.address,
+            zone=settings.zone,
+            host=settings.host_label or settings.id,
+            incarnation=self._directory.identity.incarnation,
+        )
+
+    def _beats(self) -> list[GroupBeat]:
+        return [
+            GroupBeat(group=number, leading=service.replica.is_leader, term=service.replica.term)
+            for number, service in self._groups.items()
+        ]
+
+    def _answer_status(self, call: Call[StatusRequest, NodeStatus]) -> None:
+        replicas = self._host.replicas
+        call.reply(
+            NodeStatus(
+                id=self._settings.id,
+                zone=self._settings.zone,
+                address=self._settings.advertise or self.address,
+                cluster=self._settings.cluster,
+                epoch=self._holder.current.epoch,
+                durability=self._settings.durability.value,
+                uptime_s=time.monotonic() - self._started,
+                memory_bytes=_resident_bytes(),
+                log_bytes=self._host.wal.size_bytes,
+                log_syncs=self._host.wal.syncs,
+                snapshots=sum(replica.snapshots_taken for replica in replicas.values()),
+                leader_changes=sum(replica.leader_changes for replica in replicas.values()),
+                groups=[self._group_status(number, replica) for number, replica in replicas.items()],
+            )
+        )
+
+    def _group_status(self, number: int, replica: SafeReplica) -> GroupStatus:
+        machine = replica.machine
+        return GroupStatus(
+            id=number,
+            role=replica.role,
+            leader=replica.leader,
+            term=replica.term,
+            commit_index=replica.commit_index,
+            applied_index=replica.applied_index,
+            last_index=replica.last_index,
+            snapshot_index=replica.snapshot_index,
+            keys=machine.keys if isinstance(machine, Machine) else 0,
+            bytes=machine.size_bytes if isinstance(machine, Machine) else 0,
+        )
+
+    # --- channels --------------------------------------------------------------------------------------------------
+
+    def _connect(self, address: str) -> RpcClient:
+        if address not in self._channels:
+            self._channels[address] = RpcClient(address, tls=self._tls, cluster=self._settings.cluster)
+        return self._channels[address]
+
+    def _connect_to_node(self, address: str, node: str) -> RpcClient:
+        return RpcClient(address, tls=self._tls, expect_node=node, cluster=self._settings.cluster)
+
+
+def _resident_bytes() -> int:
+    """Memory of this process, as the kernel counts it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()

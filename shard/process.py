@@ -1,0 +1,71 @@
+"""`concord node`: one process, one event loop, stopped by SIGTERM or SIGINT."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from raft import DataDirectory, StorageError
+from shard.node import Node
+from shard.settings import NodeSettings
+from wire import InsecureBindError, TlsConfigError
+from wire.settings import SettingsError, load
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+GC_THRESHOLD = 50_000  # young objects before a collection; keys and log entries are out of its sight anyway
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a node until it is told to stop; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = load(NodeSettings, "node", argv, os.environ)
+    except SettingsError as error:
+        return _say(error, EXIT_USAGE)
+    try:
+        directory = DataDirectory.open(Path(settings.data_dir), cluster=settings.cluster, node=settings.id)
+    except (StorageError, OSError) as error:
+        return _say(error, EXIT_FAILED)
+    try:
+        return uvloop.run(_run(settings, directory))
+    except (InsecureBindError, OSError, StorageError, TlsConfigError) as error:
+        return _say(error, EXIT_FAILED)
+
+
+def _say(error: Exception, status: int) -> int:
+    sys.stderr.write(f"concord node: {error}\n")
+    return status
+
+
+async def _run(settings: NodeSettings, directory: DataDirectory) -> int:
+    stop = asyncio.Event()
+    refusals: list[str] = []
+
+    def refuse(reason: str) -> None:
+        refusals.append(reason)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    node = Node(settings, directory, refuse)
+    await node.start()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
+    logger.info("node %s of %s listens on %s", settings.id, settings.cluster, node.address)
+    await stop.wait()
+    await node.close()
+    if refusals:
+        sys.stderr.write(f"concord node: {refusals[0]}\n")
+        return EXIT_FAILED
+    logger.info("node stopped")
+    return EXIT_OK

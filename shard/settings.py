@@ -1,0 +1,87 @@
+"""The settings of a node process."""
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from placement import Goals
+from raft import Durability
+from wire.address import parse_address
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `concord node` is told."""
+
+    id: Annotated[str, msgspec.Meta(description="name of this node, for good: it is written into its data directory")]
+    data_dir: Annotated[str, msgspec.Meta(description="directory of this node alone, for log and snapshots")]
+    placement: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="the nodes that host the placement group, as id=host:port; alike on all", min_length=1
+        ),
+    ]
+    listen: Annotated[str, msgspec.Meta(description="address host:port of the RPC server")] = "127.0.0.1:4100"
+    advertise: Annotated[str, msgspec.Meta(description="address that others reach it at; as bound when empty")] = ""
+    cluster: Annotated[str, msgspec.Meta(description="name of the cluster", min_length=1)] = "concord"
+    zone: Annotated[str, msgspec.Meta(description="failure domain; replicas of a group go to distinct ones")] = (
+        "default"
+    )
+    host_label: Annotated[str, msgspec.Meta(description="machine it runs on; likewise; the id when empty")] = ""
+    durability: Annotated[
+        Durability, msgspec.Meta(description="what an acknowledged write survives: fsync a power cut, os a crash only")
+    ] = Durability.FSYNC
+    expect_nodes: Annotated[
+        int, msgspec.Meta(description="nodes that must be there before groups are created", ge=1, le=1000)
+    ] = 3
+    groups: Annotated[int, msgspec.Meta(description="groups to create then", ge=1, le=16384)] = 8
+    replicas: Annotated[int, msgspec.Meta(description="replicas of each group", ge=1, le=9)] = 3
+    tls_cert: Annotated[str, msgspec.Meta(description="certificate (PEM) of this node")] = ""
+    tls_key: Annotated[str, msgspec.Meta(description="its private key (PEM)")] = ""
+    tls_ca: Annotated[str, msgspec.Meta(description="certificate authority (PEM) of the cluster")] = ""
+    insecure: Annotated[
+        bool, msgspec.Meta(description="listen beyond loopback without TLS: anyone who reaches it owns the data")
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Check what one field's type cannot.
+
+        Raises:
+            ValueError: with the setting's name.
+        """
+        if not _NAME.fullmatch(self.id):
+            raise ValueError(f"id: {self.id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -")
+        parse_address(self.listen)
+        if self.advertise:
+            parse_address(self.advertise)
+        if self.replicas > self.expect_nodes:
+            raise ValueError(
+                f"replicas: {self.replicas} replicas need as many nodes, but expect-nodes is {self.expect_nodes}"
+            )
+        tls = (self.tls_cert, self.tls_key, self.tls_ca)
+        if any(tls) and not all(tls):
+            raise ValueError("tls_cert, tls_key and tls_ca belong together")
+        self.placement_addresses  # noqa: B018 - raises when an item has not its form
+
+    @property
+    def placement_addresses(self) -> dict[str, str]:
+        """Node id → address of those that host placement.
+
+        Raises:
+            ValueError: an item has not the form id=host:port.
+        """
+        addresses = {}
+        for item in self.placement:
+            node, _, address = item.partition("=")
+            if not _NAME.fullmatch(node):
+                raise ValueError(f"placement: {item!r} is not of the form id=host:port")
+            parse_address(address)
+            addresses[node] = address
+        return addresses
+
+    @property
+    def goals(self) -> Goals:
+        """What placement is to bring about."""
+        return Goals(expected_nodes=self.expect_nodes, groups=self.groups, replicas=self.replicas)
