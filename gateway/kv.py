@@ -27,6 +27,7 @@ class KeyValue:
     async def put(self, request: Request) -> Answer:
         """`PUT /kv/{key}`."""
         request.query()
+        _refuse_conditions(request)
         result = await self._write_one(request, bodies.parse_put(request.key, await request.body()))
         return answers.put_done(result.revision)
 
@@ -45,6 +46,7 @@ class KeyValue:
     async def delete(self, request: Request) -> Answer:
         """`DELETE /kv/{key}`; a key that is not there is deleted, too."""
         request.query()
+        _refuse_conditions(request)
         outcomes = await self._cluster.write(bodies.delete_of(request.key), request.deadline())
         result = _result(outcomes[0])
         return answers.delete_done(result.revision) if result.status is Status.OK else answers.DELETE_ABSENT
@@ -192,6 +194,16 @@ def _observed_headers(observed: Observed) -> tuple[Header, ...]:
         (b"x-concord-revision", b"%d" % observed.revision),
         (b"x-concord-age-ms", b"%d" % observed.age_ms),
     )
+
+
+def _refuse_conditions(request: Request) -> None:
+    """A write under a condition that nobody checks would be worse than an error."""
+    for name in _CONDITIONS:
+        if request.header(name) is not None:
+            raise invalid(f"{name.decode()}: conditional writes are not supported")
+
+
+_CONDITIONS = (b"if-match", b"if-none-match")
 
 
 def _result(outcome: Outcome) -> ItemResult:

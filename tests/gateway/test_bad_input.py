@@ -274,6 +274,17 @@ def test_a_bad_deadline_is_refused(asked: str) -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("condition", ["if-match", "if-none-match"])
+def test_a_condition_that_is_not_checked_is_refused(method: str, condition: str) -> None:
+    async def scenario(client: Client) -> None:
+        reply = await client.send(method, "/api/v1/kv/a", {"value": 1}, headers=[(condition, "*")])
+        _refused(reply, 400, "INVALID_REQUEST", condition)
+        assert not client.cluster.calls
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(
     "target",
     [

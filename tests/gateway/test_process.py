@@ -91,6 +91,10 @@ def test_a_gateway_serves_stops_cleanly_and_starts_again_on_its_port(launch: Lau
             assert await asyncio.to_thread(get, port, "/api/v1/kv/x%2Fttl", "PUT", b'{"value":[1.0]}') != (0, b"")
             status, body = await asyncio.to_thread(get, port, "/api/v1/kv/x%2fttl")
             assert (status, body) == (200, b'{"status":"ok","data":{"value":[1.0]}}')
+            for target in ("/api/v1/kv//a//", "/api/v1/kv/a/../b", "/api/v1/kv/%00%C3%A9%252F", "/api/v1/kv/*"):
+                value = b'{"value":"%s"}' % target.encode()
+                assert (await asyncio.to_thread(get, port, target, "PUT", value))[0] == 200
+                assert target.encode() in (await asyncio.to_thread(get, port, target))[1]
             process.send_signal(number)
             expected = -signal.SIGKILL if number == signal.SIGKILL else 0
             assert await asyncio.to_thread(process.wait, 20) == expected
