@@ -93,6 +93,36 @@ def test_a_server_that_stops_reading_bounds_the_client(run: Run) -> None:
     run(scenario())
 
 
+def test_calls_that_wait_for_a_slow_server_were_not_applied_when_the_connection_is_lost(run: Run) -> None:
+    wake = asyncio.Event()
+
+    async def deaf(peer: RawPeer) -> None:
+        peer.send(hello())
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined] # the loops' transports have it
+        await wake.wait()
+
+    async def scenario() -> None:
+        async with raw_server(deaf) as address:
+            client = RpcClient(address, limits=Limits(write_high_water_bytes=1 << 16))
+            client.notify(TOLD, Text(""))
+            await until(lambda: client.connected)
+            link = client._link
+            assert link is not None
+            calls = []
+            while link.writable:
+                calls.append(client.call(KEEP, Text("", bytes(1 << 18)), 30))
+                await asyncio.sleep(0)
+            calls.append(client.call(KEEP, Text("it waits"), 30))
+            wake.set()
+            first, last = await failure_of(calls[0]), await failure_of(calls[-1])
+            assert (first.code, first.applied) == (Code.UNKNOWN, Applied.UNKNOWN)
+            assert (last.code, last.applied) == (Code.UNAVAILABLE, Applied.NO)
+            await asyncio.gather(*calls, return_exceptions=True)
+            await client.close()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("limits", [Limits(open_calls_max=5), Limits(open_bytes_max=35)], ids=["calls", "bytes"])
 def test_a_server_takes_no_more_than_it_may_have_open_and_goes_on_in_order(run: Run, limits: Limits) -> None:
     async def scenario() -> None:
