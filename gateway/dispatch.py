@@ -7,6 +7,7 @@ and because it costs half of a typed Litestar route.
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -71,14 +72,14 @@ class Dispatcher:
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
-        started_at = asyncio.get_running_loop().time()
+        began = time.perf_counter()  # uvloop's clock has whole milliseconds only
         figures = self._unmatched
         try:
             method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
             target = parse(method, scope["raw_path"])
             entry = self._find(method, target, scope["raw_path"])
             figures = entry.figures
-            request = Request(scope, receive, self._limits, self._admission, started_at)
+            request = Request(scope, receive, self._limits, self._admission, asyncio.get_running_loop().time())
             answer = await self._serve(entry, target, request)
         except ApiError as error:
             answer = error.answer()
@@ -88,7 +89,7 @@ class Dispatcher:
             _log.exception("a request failed on a defect")
             answer = _DEFECT.answer()
         await _send(answer, send)
-        figures.observe(answer.status, asyncio.get_running_loop().time() - started_at)
+        figures.observe(answer.status, time.perf_counter() - began)
 
     async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer:
         if entry.route.always:
