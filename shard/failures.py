@@ -28,8 +28,8 @@ def unknown(outcome: Unknown) -> Failure:
 
 
 def all_elsewhere(results: list[ItemResult]) -> bool:
-    """Whether none of the items belongs to this group."""
-    return all(item.status == Status.WRONG_GROUP for item in results)
+    """Whether there are items and none of them belongs to this group."""
+    return bool(results) and all(item.status == Status.WRONG_GROUP for item in results)
 
 
 def wrong_group(epoch: int) -> Failure:

@@ -59,8 +59,8 @@ class ShardService:
             group.write(call)
 
     def read(self, call: ReadCall) -> None:
-        """Check and begin a read of keys."""
-        fault = _fault_of_keys(call.request.keys)
+        """Check and begin a read of keys; one of no keys only asks whether the group serves reads."""
+        fault = _fault_of_keys(call.request.keys) if call.request.keys else ""
         group = self._groups.get(call.request.group)
         if fault:
             call.fail(failures.invalid(fault))

@@ -124,7 +124,7 @@ class Consistency(enum.IntEnum):
 
 
 class ReadRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Read keys of one group."""
+    """Read keys of one group; a read of no keys only asks whether the group can serve such a read."""
 
     group: int
     keys: list[str]

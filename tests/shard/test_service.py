@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
+from raft.interface import Refused
 from shard.service import ShardService
 from tests.shard.fakes import Answered, Listing, Read, ReplyT, RequestT, Write
 from tests.shard.house import House
@@ -134,9 +135,22 @@ def test_an_operation_over_the_limit_of_bytes_or_with_a_wrong_id_is_invalid() ->
         assert write.failure.code == Code.INVALID
 
 
+def test_a_read_of_no_keys_asks_whether_the_group_serves_reads() -> None:
+    serving, house = service()
+    read, refused = Read(), Read()
+    serving.read(read.call)
+    house.scheduler.turn()
+    house.replica.grant()
+    assert read.reply.results == []
+    serving.read(refused.call)
+    house.scheduler.turn()
+    house.replica.asked.pop()(Refused("n3"))
+    assert refused.failure.code == Code.NOT_LEADER
+
+
 def test_reads_and_lists_are_held_to_their_limits() -> None:
     serving, _ = service()
-    for read in (Read(), Read(""), Read(*["k"] * 501), Read("k" * 1025)):
+    for read in (Read(""), Read(*["k"] * 501), Read("k" * 1025)):
         serving.read(read.call)
         assert read.failure.code == Code.INVALID
     for request in (
