@@ -186,12 +186,12 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     @property
     def peers(self) -> set[Node]:
         """The other members."""
-        return self._SyncObj__otherNodes  # type: ignore[no-any-return]
+        return self._SyncObj__otherNodes  # type: ignore[no-any-return] # the library has no types
 
     @property
     def connected_peers(self) -> set[Node]:
         """The other members that can be reached."""
-        return self._SyncObj__connectedNodes  # type: ignore[no-any-return]
+        return self._SyncObj__connectedNodes  # type: ignore[no-any-return] # the library has no types
 
     def record_match(self, node: Node, index: int) -> None:
         """A member's log equals ours up to `index`, durably: what the library's commit rule counts."""
@@ -207,7 +207,7 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
 
     def take_waiting(self, index: int) -> list[tuple[int, Callable[[object, int], None]]]:
         """Remove and return the (term, callback) pairs of commands that were given this log index."""
-        return self._SyncObj__commandsWaitingCommit.pop(index, [])  # type: ignore[no-any-return]
+        return self._SyncObj__commandsWaitingCommit.pop(index, [])  # type: ignore[no-any-return] # the library has no types
 
     def take_all_waiting(self) -> list[tuple[int, Callable[[object, int], None]]]:
         """Remove and return every waiting (term, callback), in log order."""

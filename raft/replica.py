@@ -221,7 +221,7 @@ class SafeReplica(Library):
             return
 
         def on_outcome(outcome: object, reason: int) -> None:
-            done(outcome if reason == FAIL_REASON.SUCCESS else Refused(leader=self.leader))  # type: ignore[arg-type]
+            done(outcome if reason == FAIL_REASON.SUCCESS else Refused(leader=self.leader))  # type: ignore[arg-type] # handed through
 
         self._applyCommand(COMMAND + command, on_outcome)
         self._around.wake(self)
@@ -684,7 +684,7 @@ class SafeReplica(Library):
                 message.index,
                 0,
                 message.sent_s,
-                message.round,  # noqa: FBT003
+                message.round,
             )
             self._send(sender, match)
             return
