@@ -18,7 +18,7 @@ from concord.cli import layout as layouts
 from concord.cli.arguments import Commands, number_up_to
 from concord.cli.console import BOLD, DIM, CliError, Progress, complain, paint, table
 from concord.cli.files import DirectoryLock
-from concord.cli.layout import HOST, LIMIT_GROUPS, LIMIT_NODES, Layout, Wanted
+from concord.cli.layout import HOST, LIMIT_GROUPS, LIMIT_NODES, LIMIT_REPLICAS, Layout, Wanted
 from concord.cli.probe import error_message, get
 from concord.cli.processes import Death, Program, Supervisor, last_line
 from concord.cli.status import DEFAULT_DATA_DIR, Status, fetch, numbers
@@ -47,7 +47,7 @@ def add_parser(commands: Commands) -> None:
         "--groups", type=whole(LIMIT_GROUPS), metavar="N", help=f"Raft groups ({layouts.DEFAULT_GROUPS})"
     )
     parser.add_argument(
-        "--replicas", type=whole(LIMIT_NODES), metavar="N", help=f"of each group ({layouts.DEFAULT_REPLICAS})"
+        "--replicas", type=whole(LIMIT_REPLICAS), metavar="N", help=f"of each group ({layouts.DEFAULT_REPLICAS})"
     )
     parser.add_argument(
         "--gateways", type=whole(LIMIT_GATEWAYS), default=1, metavar="N", help="gateway processes (%(default)s)"
