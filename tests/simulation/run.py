@@ -28,6 +28,7 @@ class Simulated(Cluster, Protocol):
     """A cluster that clients can use and whose promises can be checked."""
 
     network: Network
+    resting: bool  # clients shall stop
 
     def write(self) -> None: ...
     def read(self) -> None: ...
@@ -37,8 +38,9 @@ class Simulated(Cluster, Protocol):
 def simulate(seed: int, *, replicas: int, control: bool) -> History:
     """Run one seed; raises Violation."""
     world, history = World(seed), History()
-    module = importlib.import_module("tests.simulation.stock" if control else "tests.simulation.safe")
-    cluster: Simulated = (module.StockCluster if control else module.SafeCluster)(world, replicas, history)
+    kind = "stock:StockCluster" if control else ("safe:SafeCluster" if seed % 2 else "keys:KeyCluster")
+    module, _, name = kind.partition(":")
+    cluster: Simulated = getattr(importlib.import_module(f"tests.simulation.{module}"), name)(world, replicas, history)
     try:
         adversary = Adversary(world, cluster.network, cluster, history.faults)
 
@@ -50,6 +52,8 @@ def simulate(seed: int, *, replicas: int, control: bool) -> History:
         client()
         world.run_until(FAULTS_S)
         adversary.rest()
+        world.run_until(FAULTS_S + ELECTION_S)
+        cluster.resting = True
         world.run_until(FAULTS_S + ELECTION_S + CATCH_UP_S)
         cluster.check_final()
     finally:

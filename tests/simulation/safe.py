@@ -149,11 +149,14 @@ class SimNode:
             config=CONFIG,
         )
         for group in cluster.groups:
-            history = cluster.history.groups[group]
-            self.machines[group] = RegisterMachine(self.name, history)
-            replica = self.host.create(group, cluster.names, self.machines[group])
-            replica.on_leadership(lambda leads, replica=replica: self._on_leadership(replica, leads))  # type: ignore[misc]
+            self._host_group(group)
         self.host.start()
+
+    def _host_group(self, group: int) -> None:
+        cluster = self._cluster
+        self.machines[group] = RegisterMachine(self.name, cluster.history.groups[group])
+        replica = self.host.create(group, cluster.names, self.machines[group])
+        replica.on_leadership(lambda leads: self._on_leadership(replica, leads))
 
     def slow_disk(self, seconds: float) -> None:
         if self.life is not None:
@@ -188,11 +191,14 @@ class SafeCluster:
         self.names = [f"n{number}" for number in range(1, replicas + 1)]
         self.groups = range(1, world.rng.choice([2, 2, 4]))
         self.network = Network(world, self.names, self._deliver)
-        self.nodes = {name: SimNode(self, name) for name in self.names}
+        self.nodes = {name: self._make_node(name) for name in self.names}
         self._calls = 0
         self._waiting: dict[int, Life] = {}
         for node in self.nodes.values():
             node.start()
+
+    def _make_node(self, name: str) -> SimNode:
+        return SimNode(self, name)
 
     # --- what the adversary does -----------------------------------------------------------------------------------
 
@@ -277,10 +283,14 @@ class SafeCluster:
 
     def _pick(self) -> tuple[int, SimNode | None]:
         group = self.world.rng.choice(list(self.groups))
+        return group, self._pick_in(group)
+
+    def _pick_in(self, group: int) -> SimNode | None:
+        """A node that is up, mostly one that leads the group."""
         up = self._up()
         leaders = [node for node in up if node.host.replicas[group].is_leader]
         candidates = leaders if leaders and self.world.rng.random() < 0.9 else up
-        return group, self.world.rng.choice(candidates) if candidates else None
+        return self.world.rng.choice(candidates) if candidates else None
 
     def _up(self) -> list[SimNode]:
         return [node for node in self.nodes.values() if node.life is not None]

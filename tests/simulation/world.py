@@ -63,6 +63,9 @@ class Life:
     def clock(self) -> float:
         return 1000.0 + self._world.now * self._rate
 
+    def time(self) -> float:
+        return self.clock()
+
     def call_soon(self, callback: Callable[[], None], /) -> Scheduled:
         return self.call_later(0.0, callback)
 
