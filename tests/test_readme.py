@@ -77,7 +77,6 @@ def run(command: str, cluster: LocalCluster) -> str:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's session needs curl")
 def test_the_readme_is_true(tmp_path: Path) -> None:
-    pytest.importorskip("shard.process")
     script = list(steps(README.read_text()))
     assert [step.command for step in script].count(START) == 1
     with local_cluster(tmp_path / "concord-data") as cluster:

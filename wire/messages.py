@@ -80,7 +80,7 @@ class Status(enum.IntEnum):
     OK = 0
     NOT_FOUND = 1
     WRONG_GROUP = 2  # the key's slot is not owned by this group: nothing was applied
-    STALE_OPERATION = 3  # the operation id is below its session's floor: it was answered before; nothing was applied now
+    STALE_OPERATION = 3  # the id is below its session's floor: it was answered before; nothing was applied now
 
 
 class ItemResult(msgspec.Struct, frozen=True, array_like=True, gc=False):

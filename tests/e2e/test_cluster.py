@@ -17,8 +17,6 @@ from wire import RpcClient, RpcError
 from wire.messages import ReadRequest
 from wire.methods import READ
 
-pytest.importorskip("shard.process")
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:

@@ -177,8 +177,9 @@ def test_status_exits_with_3_when_nobody_answers(cluster: LocalCluster) -> None:
     ],
 )
 def test_wrong_use_is_one_line_and_code_2(tmp_path: Path, cluster: LocalCluster, words: list[str], said: str) -> None:
-    data = ["--data-dir", str(tmp_path / "unused")] if words[:1] == ["up"] else []
-    refused = cluster.command(*words, *data)
+    if words[:1] == ["up"]:
+        words = ["up", "--data-dir", str(tmp_path / "unused"), "--port", str(cluster.port), *words[1:]]
+    refused = cluster.command(*words)
     assert refused.returncode == 2, refused.stderr
     assert said in refused.stderr
     assert refused.stderr.startswith("concord: ")
