@@ -176,3 +176,13 @@ def test_a_damaged_or_cut_or_unknown_snapshot_is_refused() -> None:
     ):
         with pytest.raises(SnapshotError):
             restore(bad)
+
+
+def test_a_frame_that_fills_its_chunks_exactly_is_whole() -> None:
+    lengths = set()
+    for value_bytes in range(2 * CHUNK_BYTES_MAX - 100, 2 * CHUNK_BYTES_MAX):
+        log = Log()
+        log.put(1, "k", bytes(value_bytes))
+        lengths.add(sum(len(chunk) - 1 for chunk in log.machine.snapshot()))
+        assert copy_by_snapshot(log.machine).keys == 1
+    assert 2 * (CHUNK_BYTES_MAX - 1) in lengths
