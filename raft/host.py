@@ -116,7 +116,7 @@ class RaftHost:
             raise ValueError(f"group {group} is hosted already")
         journal = Journal(self.wal, group, self._recovered.pop(group, None))
         shelf = SnapshotShelf(group, self._store, self)
-        replica = SafeReplica(group, replicas, machine, journal, shelf, self)
+        replica = SafeReplica(group, replicas, machine, journal=journal, shelf=shelf, surroundings=self)
         self.replicas[group] = replica
         for peer in replicas:
             if peer != self.node_id and self._connected.setdefault(peer, False):

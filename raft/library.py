@@ -218,7 +218,7 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
 
     def count_queued(self) -> int:
         """Commands that wait for the next tick to enter the log."""
-        return len(self._SyncObj__commandsQueue._FastQueue__queue)
+        return len(self._SyncObj__commandsQueue._FastQueue__queue)  # noqa: SLF001 - the library's queue tells no length
 
     def take_queued(self) -> list[Callable[[object, int], None]]:
         """Remove commands that are not in the log yet and return their callbacks."""

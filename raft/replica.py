@@ -17,7 +17,7 @@ The paper's rules, and what the library got wrong (numbers are the audit's, see 
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from .config import RaftConfig
 from .interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, StateMachine, Unknown
@@ -77,17 +77,16 @@ class _LibraryTransport(Transport):  # type: ignore[misc] # the library is untyp
 
     ready = True
 
-    def __init__(self) -> None:
+    def __init__(self, hand_on: Callable[[str, dict[str, int | str]], None]) -> None:
         super().__init__(None, None, [])
-        self.replica: SafeReplica | None = None
+        self._hand_on = hand_on
 
     def send(self, node: Node, message: dict[str, int | str]) -> bool:
-        assert self.replica is not None
-        self.replica.send_for_library(node.id, message)
+        self._hand_on(node.id, message)
         return True
 
     def destroy(self) -> None:
-        self.replica = None
+        """There is nothing to close."""
 
 
 class SafeReplica(Library):
@@ -98,6 +97,7 @@ class SafeReplica(Library):
         group: int,
         replicas: Sequence[str],
         machine: StateMachine,
+        *,
         journal: Journal,
         shelf: SnapshotShelf,
         surroundings: Surroundings,
@@ -128,13 +128,11 @@ class SafeReplica(Library):
         self._round_sent = False
         self._reads: deque[tuple[int, int, Callable[[ReadOutcome], None]]] = deque()  # (round, index, done)
         self._installation: Installation | None = None
-        transport = _LibraryTransport()
-        transport.replica = self
         super().__init__(
             Node(surroundings.node_id),
             self._nodes.values(),
             journal=journal,
-            transport=transport,
+            transport=_LibraryTransport(self.send_for_library),
             election_timeout_s=(config.election_timeout_s_min, config.election_timeout_s_max),
             heartbeat_s=config.heartbeat_s,
             leader_timeout_s=config.leader_timeout_s,
@@ -284,7 +282,7 @@ class SafeReplica(Library):
     def receive(self, sender: str, message: Message) -> None:
         """Handle a message of another member; anyone else is ignored."""
         if sender in self._nodes:
-            _HANDLERS[type(message)](self, sender, message)
+            self._handlers[type(message)](self, sender, message)
             self._around.wake(self)
 
     def release_old_log(self) -> None:
@@ -715,15 +713,14 @@ class SafeReplica(Library):
         """Send a promise: not before everything this group has recorded is durable."""
         self._around.send(to, self.group, message, self._log.barrier)
 
-
-_HANDLERS: dict[type, Callable[..., None]] = {
-    PreVote: SafeReplica._on_pre_vote,
-    PreVoteReply: SafeReplica._on_pre_vote_reply,
-    RequestVote: SafeReplica._on_request_vote,
-    VoteReply: SafeReplica._on_vote_reply,
-    AppendEntries: SafeReplica._on_append_entries,
-    AppendReply: SafeReplica._on_append_reply,
-    InstallSnapshot: SafeReplica._on_install_snapshot,
-    InstallReply: SafeReplica._on_install_reply,
-    TimeoutNow: SafeReplica._on_timeout_now,
-}
+    _handlers: ClassVar[dict[type, Callable[..., None]]] = {
+        PreVote: _on_pre_vote,
+        PreVoteReply: _on_pre_vote_reply,
+        RequestVote: _on_request_vote,
+        VoteReply: _on_vote_reply,
+        AppendEntries: _on_append_entries,
+        AppendReply: _on_append_reply,
+        InstallSnapshot: _on_install_snapshot,
+        InstallReply: _on_install_reply,
+        TimeoutNow: _on_timeout_now,
+    }

@@ -28,18 +28,33 @@ class Owner(Protocol):
     group: int
 
     @property
-    def journal(self) -> Journal: ...
+    def journal(self) -> Journal:
+        """The log."""
+
     @property
-    def machine(self) -> StateMachine: ...
+    def machine(self) -> StateMachine:
+        """Whose state snapshots hold."""
+
     @property
-    def applied_index(self) -> int: ...
+    def applied_index(self) -> int:
+        """Index of the last entry in that state."""
+
     @property
-    def current_term(self) -> int: ...
+    def current_term(self) -> int:
+        """The paper's currentTerm."""
+
     @property
-    def read_round(self) -> int: ...
-    def send_snapshot_piece(self, peer: str, piece: InstallSnapshot) -> None: ...
-    def installed(self, index: int, term: int) -> None: ...
-    def installation_failed(self) -> None: ...
+    def read_round(self) -> int:
+        """The newest ReadIndex round."""
+
+    def send_snapshot_piece(self, peer: str, piece: InstallSnapshot) -> None:
+        """Send a piece to a follower."""
+
+    def installed(self, index: int, term: int) -> None:
+        """A received snapshot that ends at (`index`, `term`) is durable and in the machine."""
+
+    def installation_failed(self) -> None:
+        """A received snapshot was damaged and is gone."""
 
 
 class Turns(Protocol):
