@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - it reads as what it is: a promise violated
     """A promise was broken."""
 
 

@@ -8,6 +8,7 @@ a time: they must not go early, and once seen gone they must not come back.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from raft.host import RaftHost
 from shard.group import GroupService
@@ -68,7 +69,7 @@ class KeyNode(SimNode):
         machine = RecordingMachine(self.name, cluster.history.groups[group])
         self.key_machines[group] = machine
         replica = self.host.create(group, cluster.names, machine)
-        replica.on_leadership(lambda leads: self._on_leadership(replica, leads))
+        replica.on_leadership(lambda leads: self._on_leadership(replica, leads=leads))
         service = GroupService(replica, machine, self.life)
         service.assign([(0, 16383)], 1)
         self.services[group] = service
@@ -193,7 +194,7 @@ class Client:
 
     def _send(
         self,
-        give: Callable[[GroupService, Call], None],  # type: ignore[type-arg] # a write or a read
+        give: Callable[[GroupService, Call[Any, Any]], None],
         request: WriteRequest | ReadRequest,
         take: Callable[[object], None],
         again: Callable[[], None],
@@ -217,7 +218,7 @@ class Client:
             return
         life, service = node.life, node.services[self.group]
         desk = _Desk(cluster, take_if_current)
-        call = Call(request, Peer(), life.time() + ATTEMPT_S, 0, 100, desk)
+        call: Call[Any, Any] = Call(request, Peer(), life.time() + ATTEMPT_S, 0, 100, desk)
         # A request may also arrive late, after its client has given up and repeated it.
         delay = 1.5 if cluster.world.rng.random() < LATE_REQUESTS else 0.001
         cluster.world.after(delay, lambda: life.run(lambda: give(service, call)))

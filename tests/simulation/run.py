@@ -85,7 +85,7 @@ def main() -> int:
     _fix_hash_order()
     if arguments.verbose:
         history = simulate(arguments.first, replicas=arguments.replicas, control=arguments.control)
-        print(dict(history.faults), dict(history.outcomes))  # noqa: T201 - a command's output
+        print(dict(history.faults), dict(history.outcomes))
         return 0
     return _run_many(arguments)
 
@@ -122,14 +122,14 @@ def _report(
     share = len(failed) / arguments.seeds
     print(
         f"{arguments.seeds} seeds, {arguments.replicas} replicas, {seconds:.0f} s: {len(failed)} failed ({share:.1%})"
-    )  # noqa: T201
-    print("faults:  ", ", ".join(f"{name} {count}" for name, count in faults.most_common()))  # noqa: T201
-    print("outcomes:", ", ".join(f"{name} {count}" for name, count in outcomes.most_common()))  # noqa: T201
+    )
+    print("faults:  ", ", ".join(f"{name} {count}" for name, count in faults.most_common()))
+    print("outcomes:", ", ".join(f"{name} {count}" for name, count in outcomes.most_common()))
     if arguments.control:
         return 0 if share >= CONTROL_MUST_FAIL else 1
     if failed:
         seed = min(failed)
-        print(f"replay: python -m tests.simulation.run --replicas {arguments.replicas} --first {seed} --verbose")  # noqa: T201
+        print(f"replay: python -m tests.simulation.run --replicas {arguments.replicas} --first {seed} --verbose")
     return 1 if failed else 0
 
 

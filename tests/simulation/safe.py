@@ -156,13 +156,13 @@ class SimNode:
         cluster = self._cluster
         self.machines[group] = RegisterMachine(self.name, cluster.history.groups[group])
         replica = self.host.create(group, cluster.names, self.machines[group])
-        replica.on_leadership(lambda leads: self._on_leadership(replica, leads))
+        replica.on_leadership(lambda leads: self._on_leadership(replica, leads=leads))
 
     def slow_disk(self, seconds: float) -> None:
         if self.life is not None:
             self._offload.slow_until = self.life.clock() + seconds
 
-    def _on_leadership(self, replica: SafeReplica, leads: bool) -> None:
+    def _on_leadership(self, replica: SafeReplica, *, leads: bool) -> None:
         if leads:
             self._cluster.on_leader(self, replica)
 

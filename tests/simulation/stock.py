@@ -45,7 +45,7 @@ class StockTransport(Transport):  # type: ignore[misc] # the library is untyped
     def arrive(self, node: Node, message: bytes) -> None:
         self._onMessageReceived(node, pysyncobj.pickle.loads(message))
 
-    def connectivity(self, node: Node, connected: bool) -> None:
+    def connectivity(self, node: Node, *, connected: bool) -> None:
         (self._onNodeConnected if connected else self._onNodeDisconnected)(node)
 
     def destroy(self) -> None:
@@ -120,7 +120,7 @@ class StockNode:
             connected = self._cluster.network.connected(self.name, name)
             if connected != self._connected[name]:
                 self._connected[name] = connected
-                self.transport.connectivity(node, connected)
+                self.transport.connectivity(node, connected=connected)
         life = self.life
         self._as_process(life, lambda: self.register.doTick(0))
         life.call_later(TICK_S, self._tick)
@@ -176,7 +176,7 @@ class StockCluster:
         leaders = [node for node in self._up() if node.leads()]
         if leaders:
             leader = self.world.rng.choice(leaders)
-            leader.enter(lambda: leader.register.transferLeadership())
+            leader.enter(leader.register.transferLeadership)
 
     def write(self) -> None:
         up = self._up()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 class Scheduled:
     """A future event; cancelled ones are skipped."""
 
-    __slots__ = ("cancelled", "callback")
+    __slots__ = ("callback", "cancelled")
 
     def __init__(self, callback: Callable[[], None]) -> None:
         self.callback = callback
@@ -66,13 +66,13 @@ class Life:
     def time(self) -> float:
         return self.clock()
 
-    def call_soon(self, callback: Callable[[], None], /) -> Scheduled:
+    def call_soon(self, callback: Callable[[], object], /) -> Scheduled:
         return self.call_later(0.0, callback)
 
-    def call_later(self, delay: float, callback: Callable[[], None], /) -> Scheduled:
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Scheduled:
         return self._world.after(delay / self._rate, lambda: self.run(callback))
 
-    def run(self, callback: Callable[[], None]) -> None:
+    def run(self, callback: Callable[[], object]) -> None:
         """Run now, after the stop (SIGSTOP … SIGCONT) if there is one, never if dead."""
         if not self.alive:
             return
