@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 
-class Violation(AssertionError):  # noqa: N818 - it reads as what it is: a promise violated
-    """A promise was broken."""
+class Violation(BaseException):
+    """A promise was broken. Not an `Exception`: the code under test must not take it for one of the state machine's."""
 
 
 @dataclass
