@@ -67,7 +67,10 @@ format: $(DEV) ## Format the code and mend what can be mended
 	$(BIN)/python -m ruff format .
 
 .PHONY: bench
-bench: $(BENCH) ## Measure beside etcd in the same run (needs wrk)
+bench: $(BENCH) ## Measure beside etcd in the same run (ARGS='--seconds 3 --rounds 3')
+	@command -v wrk >/dev/null || { command -v apt-get >/dev/null && echo "installing wrk …" >&2 && \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends wrk >/dev/null; } || \
+		{ echo "make bench needs wrk, which could not be installed with apt-get: install it by other means" >&2; exit 1; }
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
 .PHONY: sim

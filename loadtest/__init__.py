@@ -1,0 +1,10 @@
+"""Programs that load a real cluster and measure it, on this machine and over loopback only.
+
+| command | what it does |
+|---|---|
+| `python -m loadtest.bench` | Concord and etcd in the same run, by `wrk`; writes docs/bench.md (`make bench`) |
+| `python -m loadtest.idle` | what many idle groups cost |
+| `python -m loadtest.million` | a million keys: load rate, memory, pauses while snapshots are taken, restarts |
+
+Each starts what it measures in a directory of its own and ends it by pid. Nothing of the server imports this package.
+"""

@@ -1,0 +1,78 @@
+"""The page says what was measured, beside what, by which command, and with which spread."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.dialects import Operation
+from loadtest.figures import Latencies
+from loadtest.provenance import Provenance, field_of, filesystem_of
+from loadtest.report import HEADINGS, Measurement, markdown_table, median, page, row
+from loadtest.workloads import Workload
+
+PUT = Workload(Operation.PUT, 8)
+PROVENANCE = Provenance("abc123", "Concord 0.1.0", "2 cores", "ext4", Latencies(9, 0.13, 0.2, 0.4), 0.5)
+
+
+def rounds(*rates: float) -> list[Measurement]:
+    return [Measurement(rate, 1000 / rate, 5000 / rate, 1e6 / rate) for rate in rates]
+
+
+def test_medians_are_taken_of_each_figure_by_itself() -> None:
+    found = median([Measurement(100, 9, 30, 5), Measurement(300, 7, 20, 4), Measurement(200, 8, 10, 6)])
+    assert (found.per_s, found.p50_ms, found.p99_ms, found.cpu_us) == (200, 8, 20, 5)
+    assert found.spread == pytest.approx(1.0)
+
+
+def test_the_ratio_is_of_concord_to_etcd() -> None:
+    cells = dict(zip(HEADINGS, row(PUT, median(rounds(3000)), median(rounds(2000))), strict=True))
+    assert cells["ratio"] == "**1.50**"
+    assert (cells["Concord per s"], cells["etcd per s"]) == ("3,000", "2,000")
+
+
+def test_a_table_has_a_line_for_each_row_and_aligned_columns() -> None:
+    lines = markdown_table(["a", "long heading"], [["first", "1"], ["x", "12"]]).splitlines()
+    assert lines == [
+        "| a     | long heading |",
+        "| ----- | -----------: |",
+        "| first |            1 |",
+        "| x     |           12 |",
+    ]
+
+
+def test_the_page_says_where_it_comes_from() -> None:
+    written = page(
+        {"Concord": {PUT: rounds(1000, 1100, 900)}, "etcd": {PUT: rounds(500, 600, 400)}},
+        ["Concord, synced", "etcd 3.5.1, synced"],
+        PROVENANCE,
+        command="make bench",
+        date="2026-01-02 03:04 UTC",
+        seconds=3,
+        notes=["etcd changed leaders under load in round 2."],
+    )
+    for said in ("make bench", "2026-01-02", "abc123", "2 cores", "ext4", "0.13", "etcd 3.5.1, synced", "**2.00**"):
+        assert said in written
+    assert "3 rounds of 3 s" in written
+    assert "20% / 40%" in written
+    assert written.endswith("round 2.\n")
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+tmpfs /run tmpfs rw 0 0
+/dev/vdb /run/with\\040blank xfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("directory", "kind"),
+    [("/nowhere/a", "ext4"), ("/run/x", "tmpfs"), ("/runner", "ext4"), ("/run/with blank/a", "xfs")],
+)
+def test_the_file_system_is_that_of_the_nearest_mount(directory: str, kind: str) -> None:
+    assert filesystem_of(Path(directory), MOUNTS) == kind
+
+
+def test_the_first_value_of_a_field_is_taken() -> None:
+    text = "processor\t: 0\nmodel name\t: A: B\nmodel name\t: C\n"
+    assert field_of(text, "model name") == "A: B"
+    assert field_of(text, "bogomips") == ""
