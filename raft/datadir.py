@@ -151,16 +151,21 @@ def _load(disk: Disk) -> Identity:
 
 
 def _save(disk: Disk, identity: Identity) -> None:
-    temporary = IDENTITY_FILE + ".tmp"
+    replace_file(disk, IDENTITY_FILE, msgspec.json.encode(identity))
+
+
+def replace_file(disk: Disk, path: str, content: bytes) -> None:
+    """Give a small file new content, durably: after a crash it is the old or the new one."""
+    temporary = path + ".tmp"
     if disk.exists(temporary):
         disk.unlink(temporary)
     file = disk.create(temporary)
     try:
-        file.pwrite(0, [msgspec.json.encode(identity)])
+        file.pwrite(0, [content])
         file.sync()
     finally:
         file.close()
-    disk.rename(temporary, IDENTITY_FILE)
+    disk.rename(temporary, path)
     disk.sync_dir("")
 
 

@@ -6,9 +6,11 @@ entries leave at once, so that its own sync and those of its followers overlap. 
 looked at by a scan of its timers only, which is what makes an idle group cheap.
 """
 
+import contextlib
+import logging
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from .config import RaftConfig
@@ -17,11 +19,14 @@ from .interface import StateMachine
 from .journal import Journal
 from .messages import Addressed, AppendEntries, InstallSnapshot, Message, Packet
 from .offload import Offload
+from .peers import Peers
 from .replica import SafeReplica
 from .snapshots import SnapshotStore
 from .snapshotting import SnapshotShelf
 from .wal import Durability, Wal
 from .wal_space import Limits
+
+logger = logging.getLogger(__name__)
 
 _PASSES_PER_TURN = 8  # a commit may let the next command in: such chains go on in the same turn, up to this length
 _HELD_MESSAGES = 100_000  # Raft tolerates loss: past this the oldest promises are forgotten
@@ -63,7 +68,7 @@ class RaftHost:
         *,
         node_id: str,
         cluster: str,
-        identity: bytes,
+        incarnation: str,
         disk: Disk,
         log_offload: Offload,
         snapshot_offload: Offload,
@@ -79,6 +84,7 @@ class RaftHost:
         self.config = config or RaftConfig()
         self.replicas: dict[int, SafeReplica] = {}
         self._cluster = cluster
+        self._incarnation = incarnation
         self._network = network
         self._loop = loop
         self._clock = clock
@@ -90,10 +96,12 @@ class RaftHost:
         self._outgoing: dict[str, list[Addressed]] = {}
         self._connected: dict[str, bool] = {}
         self._closed = False
+        self._durable_seen = 0  # lsn at the last scan
+        self._waiting_since: float | None = None  # since when records wait and none became durable
         self.wal = Wal.open(
             disk,
             log_offload,
-            identity=identity,
+            identity=f"{cluster}/{incarnation}".encode(),
             durability=durability,
             limits=Limits(segment_bytes=self.config.segment_bytes, max_bytes=self.config.log_bytes),
             fatal=fatal,
@@ -101,6 +109,7 @@ class RaftHost:
             on_pinned=self._on_pinned,
         )
         self._recovered = self.wal.recovered()
+        self._peers = Peers(disk)
         self._store = SnapshotStore(disk, snapshot_offload, cluster=cluster.encode(), fatal=fatal)
 
     # --- hosting ---------------------------------------------------------------------------------------------------
@@ -136,12 +145,15 @@ class RaftHost:
 
     def receive(self, packet: Packet) -> None:
         """Take what another node sent; the caller has checked who it is."""
-        if packet.cluster != self._cluster or self._closed:
-            return
-        for addressed in packet.messages:
-            replica = self.replicas.get(addressed.group)
-            if replica is not None:
-                replica.receive(packet.sender, addressed.message)
+        with self._ending_on_error("taking a packet"):
+            if packet.cluster != self._cluster or self._closed:
+                return
+            if not self._peers.accept(packet.sender, packet.incarnation):
+                return
+            for addressed in packet.messages:
+                replica = self.replicas.get(addressed.group)
+                if replica is not None:
+                    replica.receive(packet.sender, addressed.message)
 
     # --- what replicas need (replica.Surroundings, snapshotting.Turns) ---------------------------------------------
 
@@ -152,7 +164,11 @@ class RaftHost:
         return self._rng.random()
 
     def schedule(self, work: Callable[[], None]) -> None:
-        self._loop.call_later(0.0, work)
+        def guarded() -> None:
+            with self._ending_on_error("working on a snapshot"):
+                work()
+
+        self._loop.call_later(0.0, guarded)
 
     def fatal(self, reason: str) -> None:
         self._fatal(reason)
@@ -160,6 +176,11 @@ class RaftHost:
     @property
     def log_backlogged(self) -> bool:
         return self.wal.waiting_bytes > self.config.backlog_bytes
+
+    @property
+    def log_stalled(self) -> bool:
+        since = self._waiting_since
+        return since is not None and self._clock() - since > self.config.leader_timeout_s
 
     def wake(self, replica: SafeReplica) -> None:
         self._awake[replica] = None
@@ -182,24 +203,45 @@ class RaftHost:
         self._turn_scheduled = False
         if self._closed:
             return
-        for _ in range(_PASSES_PER_TURN):
-            awake, self._awake = self._awake, {}
-            for replica in awake:
-                replica.tick()
-            if not self._awake:
-                break
-        self.wal.flush()
-        self._send_packets()
+        with self._ending_on_error("a turn of the groups"):
+            for _ in range(_PASSES_PER_TURN):
+                awake, self._awake = self._awake, {}
+                for replica in awake:
+                    replica.tick()
+                if not self._awake:
+                    break
+            self.wal.flush()
+            self._send_packets()
+
+    @contextlib.contextmanager
+    def _ending_on_error(self, doing: str) -> Iterator[None]:
+        """After an error in the middle of a change, memory and log may differ: no going on from there."""
+        try:
+            yield
+        except Exception as error:
+            logger.exception("%s failed", doing)
+            self._fatal(f"{doing} failed: {type(error).__name__}: {error}")
 
     def _scan(self) -> None:
         if self._closed:
             return
         now = self._clock()
-        self._look_at_connections()
-        for replica in self.replicas.values():
-            if replica.due(now):
-                self.wake(replica)
+        with self._ending_on_error("looking at timers"):
+            self._look_at_log(now)
+            self._look_at_connections()
+            for replica in self.replicas.values():
+                if replica.due(now):
+                    self.wake(replica)
         self._loop.call_later(self.config.scan_s, self._scan)
+
+    def _look_at_log(self, now: float) -> None:
+        """Notice a disk that hangs: it raises no error, and heartbeats do not need it."""
+        wal = self.wal
+        if wal.durable == wal.written:
+            self._waiting_since = None
+        elif self._waiting_since is None or wal.durable != self._durable_seen:
+            self._waiting_since = now
+        self._durable_seen = wal.durable
 
     def _look_at_connections(self) -> None:
         for peer, was in self._connected.items():
@@ -211,14 +253,15 @@ class RaftHost:
                         (replica.peer_connected if is_now else replica.peer_disconnected)(peer)
 
     def _on_durable(self, lsn: int) -> None:
-        while self._held and self._held[0][0] <= lsn:
-            _barrier, to, addressed = self._held.popleft()
-            self._outgoing.setdefault(to, []).append(addressed)
-        for replica in self.replicas.values():
-            if replica.journal.unsynced:
-                replica.synced(lsn)
-        if not self._turn_scheduled:
-            self._send_packets()
+        with self._ending_on_error("a sync of the log"):
+            while self._held and self._held[0][0] <= lsn:
+                _barrier, to, addressed = self._held.popleft()
+                self._outgoing.setdefault(to, []).append(addressed)
+            for replica in self.replicas.values():
+                if replica.journal.unsynced:
+                    replica.synced(lsn)
+            if not self._turn_scheduled:
+                self._send_packets()
 
     def _on_pinned(self, group: int) -> None:
         replica = self.replicas.get(group)
@@ -229,7 +272,7 @@ class RaftHost:
         outgoing, self._outgoing = self._outgoing, {}
         for to, messages in outgoing.items():
             for part in _parts(messages):
-                self._network.send(to, Packet(self._cluster, self.node_id, part))
+                self._network.send(to, Packet(self._cluster, self.node_id, self._incarnation, part))
 
 
 def _parts(messages: list[Addressed]) -> list[list[Addressed]]:

@@ -121,15 +121,15 @@ class Journal:
         """The write-ahead log is durable up to `lsn`."""
         unsynced = self._unsynced
         while unsynced and unsynced[0][0] <= lsn:
-            self.durable_index = unsynced.popleft()[1]
+            self.durable_index = max(self.durable_index, unsynced.popleft()[1])
 
     # --- what the library calls ------------------------------------------------------------------------------------
 
     def add(self, command: bytes, idx: int, term: int) -> None:
         """Append an entry."""
+        self.barrier = self._wal.append(self._group, idx, term, command)
         self._entries.append((command, idx, term))
         self.bytes += len(command)
-        self.barrier = self._wal.append(self._group, idx, term, command)
         self._unsynced.append((self.barrier, idx))
 
     def __len__(self) -> int:

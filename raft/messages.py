@@ -126,10 +126,14 @@ class Addressed(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True):
-    """All that one node has to say to another at the end of a loop turn, over all groups, in order."""
+    """All that one node has to say to another at the end of a loop turn, over all groups, in order.
+
+    `incarnation` names the sender's data directory (see peers.py).
+    """
 
     cluster: str
     sender: str
+    incarnation: str
     messages: list[Addressed]
 
 

@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 class WireNetwork:
     """Sends packets to nodes whose addresses are known; a packet that cannot leave at once is dropped."""
 
-    def __init__(self, node_id: str, cluster: str, connect: Callable[[str, str], RpcClient]) -> None:
+    def __init__(self, node_id: str, cluster: str, incarnation: str, connect: Callable[[str, str], RpcClient]) -> None:
         """`connect(address, node_id)` makes a channel that refuses any other node."""
-        self._hello = Packet(cluster, node_id, [])
+        self._hello = Packet(cluster, node_id, incarnation, [])
         self._connect = connect
         self._addresses: dict[str, str] = {}
         self._channels: dict[str, RpcClient] = {}

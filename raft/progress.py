@@ -7,6 +7,43 @@ are pipelined up to a limit of bytes that are not acknowledged.
 from collections import deque
 
 
+class Shipment:
+    """A snapshot on its way to a follower, one piece at a time.
+
+    A piece is followed by the next when its answer comes, so there must never be two of them under way, whatever is
+    duplicated or late. Only an answer that reports more than the last piece began with counts; a heartbeat that finds
+    nothing moved since the one before sends again what the follower last said it wants.
+    """
+
+    def __init__(self, index: int, size: int) -> None:
+        self.index = index
+        self.size = size
+        self._began_at = 0  # offset of the last piece sent
+        self._wanted = 0  # what the follower reported last
+        self._wanted_before = -1  # the same at the heartbeat before
+
+    def reported(self, offset: int) -> int | None:
+        """The follower has `offset` bytes: where the piece to send now begins, if any."""
+        self._wanted = offset
+        if not self._began_at < offset < self.size:
+            return None
+        self._began_at = offset
+        return offset
+
+    def heartbeat(self) -> int | None:
+        """Where the piece to send again begins, None when something has moved or all is there."""
+        stuck = self._wanted == self._wanted_before and self._wanted < self.size
+        self._wanted_before = self._wanted
+        if stuck:
+            self._began_at = self._wanted
+        return self._wanted if stuck else None
+
+    @property
+    def offset(self) -> int:
+        """What the follower has, as far as is known."""
+        return self._wanted
+
+
 class Progress:
     """One follower, in one term of leadership."""
 
@@ -14,8 +51,7 @@ class Progress:
         self.next_index = last_index + 1
         self.match_index = 0
         self.probing = True
-        self.snapshot_offset = 0  # of the snapshot file that is being sent to it
-        self.snapshot_index = 0  # its last index; 0: none is being sent
+        self.shipment: Shipment | None = None  # of a snapshot, while it needs one
         self._probe_sent = False
         self._limit_bytes = inflight_bytes
         self._inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of each message

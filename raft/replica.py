@@ -56,6 +56,10 @@ class Surroundings(Protocol):
     def log_backlogged(self) -> bool:
         """Whether so much log waits for the disk that nothing new should be taken."""
 
+    @property
+    def log_stalled(self) -> bool:
+        """Whether the disk has not taken anything for so long that this node should not lead."""
+
     def now(self) -> float:
         """Seconds on a clock that never runs back and runs through suspends."""
 
@@ -142,6 +146,8 @@ class SafeReplica(Library):
         shelf.attach(self)
         self.last_applied = shelf.index or journal.base_index
         self._commit_index = self.last_applied
+        if journal.last_term > self.current_term:  # a snapshot became durable before the hard state of its term
+            self.set_term(journal.last_term, "")
 
     # --- the public view (raft.interface.Replica) ------------------------------------------------------------------
 
@@ -179,6 +185,11 @@ class SafeReplica(Library):
     @property
     def snapshot_index(self) -> int:
         return self._shelf.index
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether a read would be answered at once, without asking the others."""
+        return self._led and self._lease.valid(self._around.now())
 
     @property
     def snapshots_taken(self) -> int:
@@ -253,6 +264,9 @@ class SafeReplica(Library):
 
     def tick(self) -> None:
         """Let timers, commits, applies and new commands have their effect; cheap when there is nothing to do."""
+        if self.state == LEADER and self._around.log_stalled:
+            self._follow(self.current_term)  # nothing can be committed here; the others can
+            self.leader_node = None
         last = self._log.last_index
         self.run_tick()
         if self.state == LEADER:
@@ -290,7 +304,7 @@ class SafeReplica(Library):
         if self._log.bytes <= self._config.rewrite_bytes:
             self._log.rewrite()
         else:
-            self._shelf.want()
+            self._shelf.release_log()
         self._around.wake(self)
 
     def close(self) -> None:
@@ -324,7 +338,7 @@ class SafeReplica(Library):
         return config.election_timeout_s_min + spread * self._around.random()
 
     def may_campaign(self) -> bool:
-        if self._installation_finishing:
+        if self._installation_finishing or self._around.log_stalled:
             self.election_deadline = self._around.now() + self.random_election_timeout()
             return False
         if self.state == CANDIDATE:
@@ -372,9 +386,9 @@ class SafeReplica(Library):
                 self.election_deadline = 0.0
 
     def _on_request_vote(self, sender: str, message: RequestVote) -> None:
+        if self._is_sticky() and not message.transfer:
+            return  # also in our own term: it may have reached us through anyone's reply, without a vote
         if message.term > self.current_term:
-            if self._is_sticky() and not message.transfer:
-                return
             self._follow(message.term)
         granted = (
             message.term == self.current_term
@@ -406,7 +420,9 @@ class SafeReplica(Library):
         self.become_follower(term)
 
     def _on_state(self, old: int, new: int) -> None:
+        self._pre_voters, self._elected = None, False
         if new == LEADER:
+            self._drop_installation()
             self._leading_since = self._log.last_index + 1
             self._transfer_until = 0.0
             self._transfer_campaign = False
@@ -426,6 +442,7 @@ class SafeReplica(Library):
     def _fail_waiting(self) -> None:
         """Leadership ended: whoever waits gets the one outcome that is true."""
         leader = self.leader
+        led, self._led = self._led, False
         for done in self.take_queued():
             done(None, FAIL_REASON.NOT_LEADER)
         for _term, done in self.take_all_waiting():
@@ -433,13 +450,12 @@ class SafeReplica(Library):
         reads, self._reads = self._reads, deque()
         for _round, _index, done_reading in reads:
             done_reading(Refused(leader=leader))
-        self._tell_leadership(leads=False)
+        if led:
+            self._tell_listeners(leads=False)
 
-    def _tell_leadership(self, *, leads: bool) -> None:
-        if leads != self._led:
-            self._led = leads
-            for listener in self._listeners:
-                listener(leads)
+    def _tell_listeners(self, *, leads: bool) -> None:
+        for listener in self._listeners:
+            listener(leads)
 
     # --- committing and applying -----------------------------------------------------------------------------------
 
@@ -470,7 +486,8 @@ class SafeReplica(Library):
                 self._around.wake(self)
                 break
         if self.state == LEADER and not self._led and self.last_applied >= self._leading_since > 0:
-            self._tell_leadership(leads=True)
+            self._led = True
+            self._tell_listeners(leads=True)
 
     def _apply(self, entry: Entry) -> None:
         command, index, term = entry
@@ -552,7 +569,7 @@ class SafeReplica(Library):
         if progress is None:
             return
         if message.success:
-            if progress.snapshot_index:
+            if progress.shipment is not None:
                 self._shelf.shipped(sender, progress)
             progress.matched(message.match_index)
             self.record_match(self._nodes[sender], progress.match_index)
@@ -673,6 +690,9 @@ class SafeReplica(Library):
                 sender, InstallReply(self.current_term, message.index, message.size, message.sent_s, message.round)
             )
             return
+        if self._has(message.index, message.index_term):
+            # What a snapshot holds is committed. Installing it would drop what follows, which may be acknowledged.
+            self._SyncObj__raftCommitIndex = message.index
         if message.index <= self._commit_index:  # we have all of it: the leader may go on with entries
             self._drop_installation()
             match = AppendReply(
@@ -692,6 +712,11 @@ class SafeReplica(Library):
         offset = self._installation.take(message)
         self._send(sender, InstallReply(self.current_term, message.index, offset, message.sent_s, message.round))
 
+    def _has(self, index: int, term: int) -> bool:
+        """Whether the log has the entry (`index`, `term`), and so, by log matching, all before it."""
+        log = self._log
+        return log.base_index <= index <= log.last_index and log.term_at(index) == term
+
     def _drop_installation(self) -> None:
         if self._installation is not None:
             self._installation.abort()
@@ -699,6 +724,8 @@ class SafeReplica(Library):
 
     def installed(self, index: int, term: int) -> None:
         """The machine's state is now that of the snapshot that ends at (`index`, `term`), which is on disk."""
+        if self._has(index, term):
+            self._around.fatal(f"group {self.group}: a snapshot up to {index} would replace a log that goes on from it")
         self._installation = None
         self._log.reset(index, term)
         self.last_applied = index

@@ -13,7 +13,7 @@ from .config import RaftConfig
 from .interface import Restorer, StateMachine
 from .journal import FRESH_BASE_INDEX, Journal
 from .messages import InstallReply, InstallSnapshot
-from .progress import Progress
+from .progress import Progress, Shipment
 from .snapshot_format import SnapshotMeta
 from .snapshot_transfer import SnapshotReader, SnapshotReceiver, SnapshotWriter
 from .snapshots import SnapshotStore
@@ -119,9 +119,17 @@ class SnapshotShelf:
 
     # --- taking ----------------------------------------------------------------------------------------------------
 
-    def want(self) -> None:
-        """Take a snapshot soon, however short the log is."""
-        self._wanted = True
+    def release_log(self) -> None:
+        """Let go of old segments of the write-ahead log: by a snapshot, unless the newest has all that was applied."""
+        if self._owner.applied_index == self.index:
+            self._let_go()
+        else:
+            self._wanted = True
+
+    def _let_go(self) -> None:
+        journal = self._owner.journal
+        journal.compact_to(self.index)
+        journal.rewrite()
 
     def write_when_due(self) -> None:
         """Start a snapshot when enough log has gathered since the last."""
@@ -130,7 +138,6 @@ class SnapshotShelf:
             return
         if not self._wanted and not self._is_due(applied, journal):
             return
-        self._wanted = False
         self._writer = self._store.write(
             self._owner.group,
             applied,
@@ -153,45 +160,62 @@ class SnapshotShelf:
             return
         self._meta = meta
         self.taken += 1
-        self._owner.journal.compact_to(self._compaction_point(meta.index))
+        if self._wanted:
+            self._wanted = False
+            self._let_go()
+        else:
+            self._owner.journal.compact_to(self._compaction_point(meta.index))
         self._store.prune(self._owner.group)
 
     def _compaction_point(self, index: int) -> int:
-        """Keep some entries before the snapshot's end, so that a follower that lags a little needs no snapshot."""
-        journal = self._owner.journal
-        first = max(journal.base_index, index - self._config.trailing_entries) + 1
+        """Keep some entries before the snapshot's end, so that a follower that lags a little needs no snapshot.
+
+        A follower that is being sent an older snapshot needs what comes after that one, or it would never arrive.
+        """
+        journal, config = self._owner.journal, self._config
+        first = max(journal.base_index, index - config.trailing_entries) + 1
         kept = 0
-        for _command, at, _term in reversed(journal.between(first, index + 1)):
-            kept += len(_command)
-            if kept > self._config.snapshot_bytes // 4:
-                return at
+        for command, at, _term in reversed(journal.between(first, index + 1)):
+            kept += len(command)
+            if kept > config.rewrite_bytes:
+                first = at + 1
+                break
+        being_shipped = [meta.index for meta, _reader in self._readers.values()]
+        if being_shipped and journal.bytes < 2 * config.snapshot_bytes:
+            return min(first - 1, *being_shipped)
         return first - 1
 
     # --- shipping --------------------------------------------------------------------------------------------------
 
     def ship(self, peer: str, progress: Progress, *, heartbeat: bool) -> None:
-        """Begin to send the newest snapshot, or, as a heartbeat, ask the follower how far it is."""
-        begun = peer in self._readers and progress.snapshot_index == self._readers[peer][0].index
-        if begun and heartbeat:
-            self._send_piece(peer, progress.snapshot_offset, with_data=False)
-        if begun or self._meta is None:
+        """Begin to send the newest snapshot, or go on with what is being sent."""
+        shipment = progress.shipment
+        if shipment is None or peer not in self._readers:
+            self._begin_shipping(peer, progress)
+        elif heartbeat:
+            again = shipment.heartbeat()
+            self._send_piece(peer, shipment.offset if again is None else again, with_data=again is not None)
+
+    def _begin_shipping(self, peer: str, progress: Progress) -> None:
+        if self._meta is None:
             return
         self._stop_shipping(peer)
         self._readers[peer] = (self._meta, self._store.reader(self._meta))
-        progress.snapshot_index, progress.snapshot_offset = self._meta.index, 0
+        progress.shipment = Shipment(self._meta.index, self._meta.size)
         self._send_piece(peer, 0, with_data=True)
 
     def received(self, peer: str, progress: Progress, reply: InstallReply) -> None:
         """The follower has so much; send what follows."""
-        if peer not in self._readers or reply.index != progress.snapshot_index:
+        shipment = progress.shipment
+        if shipment is None or peer not in self._readers or reply.index != shipment.index:
             return
-        progress.snapshot_offset = reply.offset
-        if reply.offset < self._readers[peer][0].size:
-            self._send_piece(peer, reply.offset, with_data=True)
+        offset = shipment.reported(reply.offset)
+        if offset is not None:
+            self._send_piece(peer, offset, with_data=True)
 
     def shipped(self, peer: str, progress: Progress) -> None:
         """The follower goes on with entries."""
-        progress.snapshot_index = progress.snapshot_offset = 0
+        progress.shipment = None
         self._stop_shipping(peer)
 
     def stop_shipping(self) -> None:

@@ -196,7 +196,7 @@ class GroupService:
         own = self._assigned
         if own is None or self._scheduler.time() < self._own_from_s or any(flight.own for flight in self._flights):
             return None
-        if own.epoch <= self.machine.epoch or own.ranges == self.machine.ranges:
+        if own.epoch <= self.machine.epoch:
             self._assigned = None
             return None
         return own

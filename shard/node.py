@@ -46,7 +46,9 @@ class Node:
         self._groups: dict[int, GroupService] = {}
         self._on_fatal = on_fatal
         self._server = RpcServer(tls=self._tls, cluster=settings.cluster, node=settings.id)
-        self._network = WireNetwork(settings.id, settings.cluster, self._connect_to_node)
+        self._network = WireNetwork(
+            settings.id, settings.cluster, directory.identity.incarnation, self._connect_to_node
+        )
         self._network.learn(settings.placement_addresses)
         self._offloads = [ThreadOffload(self._loop, "log"), ThreadOffload(self._loop, "snapshots")]
         self._host = self._open_host()
@@ -117,7 +119,7 @@ class Node:
         return RaftHost(
             node_id=settings.id,
             cluster=settings.cluster,
-            identity=f"{settings.cluster}/{self._directory.identity.incarnation}".encode(),
+            incarnation=self._directory.identity.incarnation,
             disk=self._directory.disk,
             log_offload=self._offloads[0],
             snapshot_offload=self._offloads[1],

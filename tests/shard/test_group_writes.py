@@ -181,10 +181,14 @@ def test_the_leader_logs_the_slots_of_the_map_once() -> None:
     house.scheduler.advance(5)
     assert (house.machine.ranges, house.machine.epoch) == ([(0, 9)], 3)
     assert house.entries() == []
-    house.group.assign([(0, 4), (5, 9)], 4)  # the same slots
     house.group.assign([(0, 1)], 2)  # an old map
     house.scheduler.advance(5)
     assert (house.entries(), house.machine.ranges) == ([], [(0, 9)])
+    house.group.assign([(0, 4), (5, 9)], 4)  # the same slots: their epoch is news, a leader with an older map must lose
+    house.scheduler.turn()
+    house.replica.commit()
+    house.scheduler.advance(5)
+    assert (house.entries(), house.machine.ranges, house.machine.epoch) == ([], [(0, 9)], 4)
 
 
 def test_slots_that_could_not_be_logged_are_tried_again() -> None:

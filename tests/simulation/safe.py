@@ -137,7 +137,7 @@ class SimNode:
         self.host = RaftHost(
             node_id=self.name,
             cluster="sim",
-            identity=self.name.encode(),
+            incarnation=self.name,
             disk=self.disk,
             log_offload=self._offload,
             snapshot_offload=SimOffload(self.life, cluster.world.rng),
@@ -300,6 +300,10 @@ class SafeCluster:
     def on_leader(self, node: SimNode, replica: SafeReplica) -> None:
         history = self.history.groups[replica.group]
         history.on_leader(node.name, replica.term)
+        for other in self._up():
+            rival = other.host.replicas[replica.group]
+            if other is not node and rival.holds_lease:
+                raise Violation(f"group {replica.group}: {node.name} was elected while {other.name} holds a lease")
         if replica.applied_index < history.highest_acknowledged:
             raise Violation(
                 f"group {replica.group}: {node.name} leads term {replica.term} at {replica.applied_index} "
