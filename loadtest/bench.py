@@ -96,8 +96,10 @@ class Bench:
         before = cpu_s(pids)
         result = _trust(load(seconds=self._options.seconds, seed=seed + 1), workload)
         spent_s = cpu_s(pids) - before
-        count = result.requests * workload.items
-        return Measurement(count / result.seconds, result.p50_ms, result.p99_ms, spent_s / count * 1e6)
+        keys = result.requests * workload.items
+        return Measurement(
+            keys / result.seconds, result.p50_ms, result.p99_ms, result.max_ms, cpu_us=spent_s / keys * 1e6
+        )
 
     def _show(self, system: System, number: int, what: str) -> None:
         elapsed = time.monotonic() - self._began

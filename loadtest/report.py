@@ -15,6 +15,7 @@ class Measurement(msgspec.Struct, frozen=True):
     per_s: float
     p50_ms: float
     p99_ms: float
+    max_ms: float
     cpu_us: float
 
 
@@ -24,6 +25,7 @@ class Median(msgspec.Struct, frozen=True):
     per_s: float
     p50_ms: float
     p99_ms: float
+    max_ms: float
     cpu_us: float
     spread: float
 
@@ -36,6 +38,11 @@ def median(rounds: Sequence[Measurement]) -> Median:
     names = Measurement.__struct_fields__
     middles = {name: percentile([getattr(one, name) for one in rounds], 0.5) for name in names}
     return Median(**middles, spread=spread([one.per_s for one in rounds]))
+
+
+def longest(rounds: Rounds) -> str:
+    """The longest request of all, in milliseconds: a stall that no percentile of a short run shows."""
+    return significant(max(one.max_ms for measurements in rounds.values() for one in measurements))
 
 
 HEADINGS = (
@@ -115,6 +122,8 @@ def page(
             *(f"- {fact}" for fact in facts),
             "",
             markdown_table(HEADINGS, rows),
+            "",
+            f"The longest of all requests took {longest(ours)} ms in Concord and {longest(theirs)} ms in etcd.",
             "",
             _how(rounds, seconds),
             *([""] if notes else []),

@@ -15,11 +15,11 @@ PROVENANCE = Provenance("abc123", "Concord 0.1.0", "2 cores", "ext4", Latencies(
 
 
 def rounds(*rates: float) -> list[Measurement]:
-    return [Measurement(rate, 1000 / rate, 5000 / rate, 1e6 / rate) for rate in rates]
+    return [Measurement(rate, 1000 / rate, 5000 / rate, 7000 / rate, 1e6 / rate) for rate in rates]
 
 
 def test_medians_are_taken_of_each_figure_by_itself() -> None:
-    found = median([Measurement(100, 9, 30, 5), Measurement(300, 7, 20, 4), Measurement(200, 8, 10, 6)])
+    found = median([Measurement(100, 9, 30, 40, 5), Measurement(300, 7, 20, 41, 4), Measurement(200, 8, 10, 42, 6)])
     assert (found.per_s, found.p50_ms, found.p99_ms, found.cpu_us) == (200, 8, 20, 5)
     assert found.spread == pytest.approx(1.0)
 
@@ -54,6 +54,7 @@ def test_the_page_says_where_it_comes_from() -> None:
         assert said in written
     assert "3 rounds of 3 s" in written
     assert "20% / 40%" in written
+    assert "took 7.78 ms in Concord and 17.5 ms in etcd" in written
     assert written.endswith("round 2.\n")
 
 
