@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
-from tests.chaos.ledger import ABSENT, Entry, number_of, value_of
+from tests.chaos.ledger import ABSENT, Entry, Values
 from tests.chaos.scene import JOIN_TIMEOUT_S, Caller, Outcome, Scene, parser, play, say
 from tests.e2e.cluster import Reply, wait_until
 
@@ -24,15 +24,20 @@ HOT_KEYS = 3
 COLD_KEYS = 150
 BULK_MAX = 60
 READ_MAX = 250
+READ_BYTES_MAX = 4 << 20
+PAD_BYTES_MAX = 100_000  # with BULK_MAX below the limit of a request
 START_AGAIN_CHANCE = 0.3
 
 
 class Writer(threading.Thread):
     """Writes to its own keys until told to stop."""
 
-    def __init__(self, scene: Scene, ledger: dict[str, Entry], name: str, rng: random.Random, number: int) -> None:
+    def __init__(
+        self, scene: Scene, ledger: dict[str, Entry], values: Values, name: str, *, rng: random.Random, number: int
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self.number = number
+        self._values = values
         self.outcomes: Counter[Outcome] = Counter()
         self._caller = Caller(scene)
         self._ledger = ledger
@@ -60,7 +65,7 @@ class Writer(threading.Thread):
 
     def _put_one(self, key: str) -> None:
         number = self._attempt(key)
-        self._conclude(key, self._caller.put(key, value_of(number)))
+        self._conclude(key, self._caller.put(key, self._values.of(number)))
 
     def _delete(self) -> None:
         key = self._cold_key()
@@ -69,7 +74,7 @@ class Writer(threading.Thread):
 
     def _bulk_put(self) -> None:
         keys = self._some_keys()
-        operations = [{"key": key, "value": value_of(self._attempt(key))} for key in keys]
+        operations = [{"key": key, "value": self._values.of(self._attempt(key))} for key in keys]
         self._conclude_all(keys, self._caller.send("POST", "/kv/bulk", {"operations": operations}))
 
     def _bulk_delete(self) -> None:
@@ -110,8 +115,10 @@ class Writer(threading.Thread):
 class KillAll:
     """The rounds, and what is known about every key."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, values: Values) -> None:
         self._scene = scene
+        self._values = values
+        self._keys_a_read = max(1, min(READ_MAX, READ_BYTES_MAX // values.pad_bytes_max))
         self._ledgers = {f"w{i}": {f"w{i}/hot/{n}": Entry() for n in range(HOT_KEYS)} for i in range(WRITERS)}
         self._numbers = dict.fromkeys(self._ledgers, 0)
         self.outcomes: Counter[Outcome] = Counter()
@@ -122,7 +129,14 @@ class KillAll:
         """Write, kill everything, start, compare."""
         rng = self._scene.chance("round", number)
         writers = [
-            Writer(self._scene, ledger, name, self._scene.chance(number, name), self._numbers[name])
+            Writer(
+                self._scene,
+                ledger,
+                self._values,
+                name,
+                rng=self._scene.chance(number, name),
+                number=self._numbers[name],
+            )
             for name, ledger in self._ledgers.items()
         ]
         wanted = rng.randint(50, 3000)
@@ -142,7 +156,7 @@ class KillAll:
             self._kill_while_starting(rng)
         self.start_and_compare()
         say(
-            f"round {number}: killed within {spread_ms:.1f} ms after {_done(writers)} keys written"
+            f"round {number}: killed within {spread_ms:.1f} ms after {_done(writers)} keys were written"
             f"{', and again while starting' if again else ''}; ready in {self.start_seconds[-1]:.1f} s"
         )
 
@@ -171,8 +185,8 @@ class KillAll:
         caller = Caller(self._scene)
         for ledger in self._ledgers.values():
             keys = list(ledger)
-            for at in range(0, len(keys), READ_MAX):
-                self._compare(caller, ledger, keys[at : at + READ_MAX])
+            for at in range(0, len(keys), self._keys_a_read):
+                self._compare(caller, ledger, keys[at : at + self._keys_a_read])
             self._compare_one(caller, ledger, self._scene.rng.choice(keys))
         caller.close()
 
@@ -181,7 +195,7 @@ class KillAll:
         assert reply is not None, "the gateway is gone"
         for key, item in reply.data.items():
             if item["status"] == "ok":
-                self._observe(ledger, key, number_of(item["value"]))
+                self._observe(ledger, key, self._values.number(item["value"]))
             elif item["error"] == "not_found":
                 self._observe(ledger, key, ABSENT)
             else:
@@ -190,7 +204,7 @@ class KillAll:
     def _compare_one(self, caller: Caller, ledger: dict[str, Entry], key: str) -> None:
         reply = caller.send("GET", f"/kv/{key}")
         assert reply is not None, "the gateway is gone"
-        self._observe(ledger, key, ABSENT if reply.status == 404 else number_of(reply.data["value"]))
+        self._observe(ledger, key, ABSENT if reply.status == 404 else self._values.number(reply.data["value"]))
 
     def _observe(self, ledger: dict[str, Entry], key: str, state: int) -> None:
         self.keys_read += 1
@@ -222,11 +236,17 @@ def _done(writers: Sequence[Writer]) -> int:
 
 def main() -> int:
     """Run the program."""
-    arguments = parser(__doc__, rounds=10).parse_args()
+    flags = parser(__doc__, rounds=10)
+    flags.add_argument(
+        "--pad-bytes", type=int, default=1500, help="longest value; 100000 makes the log turn over often"
+    )
+    arguments = flags.parse_args()
+    if not 1 <= arguments.pad_bytes <= PAD_BYTES_MAX:
+        flags.error(f"--pad-bytes is in 1..{PAD_BYTES_MAX}")
 
     def scenario(scene: Scene) -> None:
         scene.cluster.start()
-        killing = KillAll(scene)
+        killing = KillAll(scene, Values(arguments.pad_bytes))
         for number in range(arguments.rounds):
             killing.round(number)
         scene.cluster.stop()

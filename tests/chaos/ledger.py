@@ -6,18 +6,22 @@ from typing import Any
 from tests.chaos.scene import Outcome
 
 ABSENT = 0
-PAD_BYTES = 1500
 
 
-def value_of(number: int) -> Any:
-    """The value that stands for a number: different in size each time, so that parts of two values would show."""
-    return {"n": number, "pad": chr(97 + number % 26) * (number * 37 % PAD_BYTES)}
+@dataclass(frozen=True)
+class Values:
+    """The values that stand for numbers: different in size each time, so that parts of two values would show."""
 
+    pad_bytes_max: int
 
-def number_of(value: Any) -> int:
-    """The number that a value stands for, -1 when it is no value of ours."""
-    number = value.get("n") if isinstance(value, dict) else None
-    return number if isinstance(number, int) and value == value_of(number) else -1
+    def of(self, number: int) -> Any:
+        """The value of a number."""
+        return {"n": number, "pad": chr(97 + number % 26) * (number * 7919 % self.pad_bytes_max)}
+
+    def number(self, value: Any) -> int:
+        """The number that a value stands for, -1 when it is no value of ours."""
+        number = value.get("n") if isinstance(value, dict) else None
+        return number if isinstance(number, int) and value == self.of(number) else -1
 
 
 @dataclass

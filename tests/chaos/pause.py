@@ -98,7 +98,7 @@ class Pauses:
         self.staleness_max = 0
         self.reads: Counter[str] = Counter()
         self.write_gaps: list[float] = []
-        self.read_gaps: list[float] = []
+        self.read_gaps: dict[str, float] = {}
 
     def round(self, number: int) -> None:
         """Stop the leader of one group for a while."""
@@ -142,14 +142,16 @@ class Pauses:
         self.staleness_max = max(self.staleness_max, register.staleness_max)
         self.reads += register.reads
         self.write_gaps.append(writer.longest_gap_s())
-        self.read_gaps.append(max(reader.longest_gap_s() for reader in readers))
+        for reader in readers:
+            self.read_gaps[reader.name] = max(self.read_gaps.get(reader.name, 0.0), reader.longest_gap_s())
 
     def close(self) -> None:
         """Say what was measured."""
         self._caller.close()
         say("reads answered: " + ", ".join(f"{n} {way}" for way, n in sorted(self.reads.items())))
         say(f"staleness: {self.staleness_max} at most")
-        say(f"longest time without a write {max(self.write_gaps):.2f} s, without a read {max(self.read_gaps):.2f} s")
+        gaps = {"write": max(self.write_gaps), **self.read_gaps}
+        say("longest time without a " + ", ".join(f"{way} {gap:.2f} s" for way, gap in gaps.items()))
 
 
 def main() -> int:
