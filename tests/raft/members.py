@@ -99,7 +99,7 @@ class Member:
         self.host = RaftHost(
             node_id=self.name,
             cluster="test",
-            identity=self.name.encode(),
+            incarnation=self.name,
             disk=self.disk,
             log_offload=self.log,
             snapshot_offload=self.shots,
@@ -137,7 +137,7 @@ class Member:
 
     def receive(self, sender: str, message: Message) -> None:
         """Take a message and let the loop turn; nothing is synced."""
-        self.host.receive(Packet("test", sender, [Addressed(GROUP, message)]))
+        self.host.receive(Packet("test", sender, sender, [Addressed(GROUP, message)]))
         self.loop.run()
 
     def sync(self) -> bool:
@@ -246,6 +246,28 @@ class Group:
         self.advance(0.001)
         self[name].look_at_timers()
         self.settle(*among)
+
+    def beat(self, name: str, *among: str, times: int = 3) -> None:
+        """Let a leader send heartbeats, and settle after each."""
+        for _ in range(times):
+            self[name].heartbeat()
+            self.settle(*among)
+
+    def elect_unheard(self, name: str) -> Member:
+        """Make a member leader whose first messages are lost: only questions about votes and their answers arrive."""
+        self.advance(self.config.election_timeout_s_min)
+        self[name].replica.election_deadline = self.now
+        self.advance(0.001)
+        self[name].look_at_timers()
+        for _ in range(4):
+            for member in self.members.values():
+                member.sync()
+            self.forget(kind=AppendEntries)
+            self.deliver()
+        self[name].sync()
+        self.mail.clear()
+        assert self[name].replica.role == "leader"
+        return self[name]
 
     def elect(self, name: str, *among: str) -> Member:
         """Make a member leader with the votes of the given members (all by default)."""

@@ -94,8 +94,7 @@ def test_a_group_elects_writes_ships_a_snapshot_and_restarts_without_pickle(monk
     for number in range(30):
         leader.propose(b"%d" % number)
         group.settle("a", "b")
-    leader.heartbeat()
-    group.settle()
+    group.beat("a")
     assert group["c"].replica.snapshots_installed == 1
     group["c"].restart()
     assert group["c"].machine.commands == leader.machine.commands[: len(group["c"].machine.commands)] != []
