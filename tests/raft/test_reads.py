@@ -1,5 +1,7 @@
 """A read that is granted sees every write that was acknowledged before the read began."""
 
+import pytest
+
 from raft.interface import ReadGranted, ReadOutcome, Refused
 from raft.messages import AppendEntries, AppendReply
 from tests.raft.members import CONFIG, Group, Member, append
@@ -173,3 +175,46 @@ def test_the_age_of_a_followers_state_is_the_time_since_it_heard_its_leader() ->
     b = group["b"]
     b.receive("a", append(b))
     assert b.replica.age_ms() == 0
+
+
+@pytest.mark.xfail(reason="a refusal by term echoes the round of the message that it refuses")
+def test_an_answer_to_a_message_of_an_earlier_term_grants_nothing() -> None:
+    """A refusal tells the follower's present term. When the same member leads again in that term, it must not take the
+    refusal for an answer of this leadership, whose rounds are numbered from 1 again."""
+    group, a = with_expired_lease()
+    a.read()
+    late = group.letters("a", "c", AppendEntries)[0]
+    group.forget()
+    group.elect("b", "b", "c")
+    group.beat("b")
+    group.elect("a", "a", "c")
+    group.beat("a")
+    assert a.replica.term == 3
+    c = group["c"]
+    c.receive(late[0], late[2])
+    c.sync()
+    [refusal] = [message for _, _, message in group.letters("c", "a") if isinstance(message, AppendReply)]
+    group.forget()
+    assert not refusal.success
+    group.advance(LEASE_S)
+    reading = a.read()
+    a.receive("c", refusal)
+    assert reading == [], "c may have elected another leader since it sent that"
+
+
+@pytest.mark.xfail(reason="a refusal by term echoes the sending time of the message that it refuses")
+def test_an_answer_to_a_message_of_an_earlier_term_gives_no_lease() -> None:
+    """The time may even be from before the leader's machine was started anew, when its clock began again."""
+    group = Group()
+    a = group.elect("a")
+    group.elect("b", "b", "c")
+    group.beat("b")
+    group.elect("a", "a", "c")
+    group.advance(LEASE_S)
+    c = group["c"]
+    c.receive("a", append(c, term=1, sent_s=group.now + 1e6))
+    c.sync()
+    [refusal] = [message for _, _, message in group.letters("c", "a") if isinstance(message, AppendReply)]
+    group.forget()
+    a.receive("c", refusal)
+    assert not a.replica.holds_lease
