@@ -301,17 +301,19 @@ def test_a_power_cut_after_the_snapshots_rename_and_before_the_logs_record_loses
     group = Group(config=SNAPPY)
     group.elect("a")
     a = group["a"]
-    number = 0
-    while not a.replica.snapshots_taken:
+    for number in range(30):
         a.propose(b"%d" % number)
-        number += 1
         sync_log(a)
         group.deliver("a")
-        for name in "bc":
-            group[name].sync()
+        group["b"].sync()
+        group["c"].sync()
         group.deliver(to="a")
-        while not a.replica.snapshots_taken and (a.shots.work() or a.shots.turn()):
+        while a.shots.work() or a.shots.turn():
             a.loop.run()
+            if a.replica.snapshots_taken:
+                break
+        if a.replica.snapshots_taken:
+            break
     taken = a.replica.snapshot_index
     assert a.host.wal.durable < a.host.wal.written, "the record of the compaction is not durable yet"
     a.restart()
