@@ -616,7 +616,7 @@ class SafeReplica(Library):
 
     def _on_append_entries(self, sender: str, message: AppendEntries) -> None:
         if not self._accept_leader(sender, message.term):
-            self._reply_append(sender, message, match=None, hint=self._log.last_index + 1)
+            self._send(sender, self._refusal_by_term(message.prev_index))
             return
         if self._installation_finishing or (message.entries and self._around.log_backlogged):
             return
@@ -657,6 +657,18 @@ class SafeReplica(Library):
                 f"group {self.group}: the leader contradicts the committed entry {index} (commit {self._commit_index})"
             )
 
+    def _refusal_by_term(self, prev_index: int) -> AppendReply:
+        """Only tells our term. It echoes neither time nor round: the sender may meanwhile lead again, in that very term."""
+        return AppendReply(
+            term=self.current_term,
+            success=False,
+            match_index=0,
+            prev_index=prev_index,
+            next_index=self._log.last_index + 1,
+            sent_s=float("-inf"),
+            round=0,
+        )
+
     def _reply_append(self, to: str, message: AppendEntries, *, match: int | None, hint: int) -> None:
         self._send(
             to,
@@ -683,7 +695,7 @@ class SafeReplica(Library):
 
     def _on_install_snapshot(self, sender: str, message: InstallSnapshot) -> None:
         if not self._accept_leader(sender, message.term):
-            self._send(sender, InstallReply(self.current_term, message.index, 0, message.sent_s, message.round))
+            self._send(sender, self._refusal_by_term(0))
             return
         if self._installation_finishing:
             self._send(

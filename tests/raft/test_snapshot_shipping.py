@@ -185,8 +185,8 @@ def test_a_piece_of_an_older_term_is_refused() -> None:
     c.sync()
     c.receive("a", piece)
     c.sync()
-    [answer] = [message for _, _, message in group.letters("c", "a") if isinstance(message, InstallReply)]
-    assert (answer.term, answer.offset, c.replica.leader) == (9, 0, "b")
+    [answer] = [message for _, _, message in group.letters("c", "a") if isinstance(message, AppendReply)]
+    assert (answer.term, answer.success, c.replica.leader) == (9, False, "b")
 
 
 def test_a_damaged_snapshot_is_refused_and_fetched_again(caplog: pytest.LogCaptureFixture) -> None:
