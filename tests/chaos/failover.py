@@ -36,10 +36,12 @@ class Failover:
         self._caller.wait_until_whole()
         group, key = self._scene.rng.choice(sorted(self._keys.items()))
         leader = self._leader_that_writes(group, key)
+        term = self._caller.group(group)["term"]
         self._scene.cluster.kill(leader, signal.SIGKILL)
         seconds = self._time_to_write(key)
         self.seconds.append(seconds)
-        say(f"group {group}: {leader} killed, writes again after {seconds:.3f} s")
+        elections = self._caller.group(group)["term"] - term
+        say(f"group {group}: {leader} killed, writes again after {seconds:.3f} s and {elections} elections")
         if seconds > LIMIT_S:
             self._scene.violate(f"group {group} took no write for {seconds:.3f} s")
         reply = self._caller.send("GET", f"/kv/{key}")

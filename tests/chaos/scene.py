@@ -131,12 +131,15 @@ class Caller:
         reply = self.send("GET", "/status")
         return reply.data if reply is not None and reply.status == 200 else None
 
+    def group(self, group: int) -> Mapping[str, Any]:
+        """The row of a group in the status; without a `leader` when nobody can say."""
+        status = self.status()
+        rows = status["groups"] if status else []
+        return next((row for row in rows if row["id"] == group), {"leader": None, "term": 0})
+
     def leader(self, group: int) -> str | None:
         """The node that leads a group now, as far as anybody knows."""
-        status = self.status()
-        found: str | None = (
-            next((row["leader"] for row in status["groups"] if row["id"] == group), None) if status else None
-        )
+        found: str | None = self.group(group)["leader"]
         return found
 
     def is_whole(self) -> bool:
@@ -182,6 +185,12 @@ def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=rounds)
     made.add_argument("--nodes", type=int, default=3)
     made.add_argument("--groups", type=int, default=8)
+    made.add_argument(
+        "--durability",
+        choices=["fsync", "os", "memory"],
+        default="fsync",
+        help="of the cluster; memory must fail kill_all",
+    )
     made.add_argument("--keep", action="store_true", help="keep data and logs even when all is well")
     return made
 
@@ -189,7 +198,7 @@ def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
 def play(arguments: argparse.Namespace, scenario: Callable[[Scene], None]) -> int:
     """Run a scenario on a new cluster, look it over, and return the exit code."""
     folder = Path(tempfile.mkdtemp(prefix="concord-chaos-"))
-    flags = ("--nodes", str(arguments.nodes), "--groups", str(arguments.groups))
+    flags = ("--nodes", str(arguments.nodes), "--groups", str(arguments.groups), "--durability", arguments.durability)
     scene = Scene(LocalCluster(folder / "data", *flags), arguments.seed)
     say(f"seed {arguments.seed}, {arguments.rounds} rounds, {arguments.nodes} nodes, {arguments.groups} groups")
     began = time.monotonic()
