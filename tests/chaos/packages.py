@@ -18,10 +18,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.cluster import Client, LocalCluster
+from tests.e2e.cluster import Client, LocalCluster, wait_until
 
 BATCH = 250
 WRITERS = 4
@@ -104,6 +105,17 @@ def kill_leaders(cluster: LocalCluster, stop: threading.Event, rng: random.Rando
     return killed
 
 
+def client_is_ready(port: int) -> bool:
+    """Whether the gateway says that every group answers."""
+    client = Client(port)
+    try:
+        return client.send("GET", "/readyz").status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        client.close()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=1_000_000, help="at most so many packages")
@@ -135,7 +147,7 @@ def run(cluster: LocalCluster, batches: list[list[tuple[str, dict[str, str]]]], 
     seconds = time.monotonic() - began
     print(f"{len(load.acknowledged)} records in {seconds:.1f} s, {len(killed)} leaders killed")
     print(f"{load.repeated} repetitions, longest batch {load.longest_batch_s:.2f} s")
-    time.sleep(3)  # let the last one killed come back
+    wait_until(lambda: client_is_ready(cluster.port), "every group has a leader again")
     different = load.read_back()
     print(f"read back: {different} differ")
     cluster.stop()
