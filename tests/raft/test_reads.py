@@ -1,6 +1,5 @@
 """A read that is granted sees every write that was acknowledged before the read began."""
 
-
 from raft.interface import ReadGranted, ReadOutcome, Refused
 from raft.messages import AppendEntries, AppendReply
 from tests.raft.members import CONFIG, Group, Member, append
