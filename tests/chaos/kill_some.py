@@ -1,8 +1,9 @@
-"""Hurt one process after another during writes: what was acknowledged is there, what was refused for certain is not.
+"""Hurt some processes after others during writes: what was acknowledged is there, what was refused for certain is not.
 
 `python -m tests.chaos.kill_some` starts a cluster of its own. Writers put, overwrite and delete all the time while nodes
-and the gateway are killed or stopped for a while, one at a time. So most answers are there to be judged: a definite
-failure must never show, an unknown one may. At the end of each round every key ever written is read and compared.
+or the gateway are killed or stopped for a while, up to two at a time, so that groups are without a majority. Most answers
+are there to be judged: a definite failure must never show, an unknown one may. At the end of each round every key ever
+written is read and compared.
 """
 
 import os
@@ -17,7 +18,7 @@ from tests.chaos.writing import Books, parser
 
 HURTS = 4
 WRITES_BETWEEN = 100
-STOP_S_MAX = 4.0
+STOP_S_MAX = 6.0
 GATEWAY_CHANCE = 0.15
 KILL_CHANCE = 0.5
 
@@ -25,9 +26,10 @@ KILL_CHANCE = 0.5
 class KillSome:
     """The rounds."""
 
-    def __init__(self, scene: Scene, values: Values) -> None:
+    def __init__(self, scene: Scene, values: Values, at_once: int) -> None:
         scene.cluster.start()
         self._scene = scene
+        self._at_once = at_once
         self._caller = Caller(scene)
         self.books = Books(scene, values)
 
@@ -46,25 +48,29 @@ class KillSome:
 
     def _hurt(self, rng: random.Random) -> str:
         nodes = [process.name for process in self._scene.cluster.processes() if process.role == "node"]
-        name = "gateway1" if rng.random() < GATEWAY_CHANCE else rng.choice(nodes)
+        names = ["gateway1"] if rng.random() < GATEWAY_CHANCE else rng.sample(nodes, rng.randint(1, self._at_once))
         if rng.random() < KILL_CHANCE:
-            self._scene.cluster.kill(name)
-            return f"{name} killed"
+            for name in names:
+                self._scene.cluster.kill(name)
+            return f"{' and '.join(names)} killed"
         seconds = rng.uniform(0, STOP_S_MAX)
-        pid = self._scene.cluster.kill(name, signal.SIGSTOP)
+        pids = [self._scene.cluster.kill(name, signal.SIGSTOP) for name in names]
         try:
             time.sleep(seconds)
         finally:
-            os.kill(pid, signal.SIGCONT)
-        return f"{name} stopped for {seconds:.1f} s"
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        return f"{' and '.join(names)} stopped for {seconds:.1f} s"
 
 
 def main() -> int:
     """Run the program."""
-    arguments = parser(__doc__, rounds=5).parse_args()
+    flags = parser(__doc__, rounds=5)
+    flags.add_argument("--at-once", type=int, default=2, metavar="N", help="most nodes hurt at a time (%(default)s)")
+    arguments = flags.parse_args()
 
     def scenario(scene: Scene) -> None:
-        killing = KillSome(scene, Values(arguments.pad_bytes))
+        killing = KillSome(scene, Values(arguments.pad_bytes), arguments.at_once)
         for number in range(arguments.rounds):
             killing.round(number)
         say(killing.books.summary())

@@ -13,6 +13,8 @@ from tests.e2e.cluster import Reply, wait_until
 
 PAD_BYTES = 1500
 WRITERS = 4
+RETRY_S = 0.05
+DEADLINES_MS = (None, 200, 1000)  # the shorter, the more outcomes are unknown
 HOT_KEYS = 3
 COLD_KEYS = 150
 BULK_MAX = 60
@@ -46,7 +48,7 @@ class Writer(threading.Thread):
         self.number = number
         self._values = values
         self.outcomes: Counter[Outcome] = Counter()
-        self._caller = Caller(scene)
+        self._caller = Caller(scene, rng.choice(DEADLINES_MS))
         self._ledger = ledger
         self._rng = rng
         self._stopping = threading.Event()
@@ -56,8 +58,8 @@ class Writer(threading.Thread):
         steps = (self._put_hot, self._put, self._bulk_put, self._delete, self._bulk_delete)
         while not self._stopping.is_set():
             self._rng.choices(steps, (4, 3, 3, 1, 1))[0]()
-            if self._caller.refused:  # everything is dead
-                self._stopping.wait(JOIN_TIMEOUT_S)
+            if self._caller.refused:  # there is no gateway
+                self._stopping.wait(RETRY_S)
         self._caller.close()
 
     def stop(self) -> None:
