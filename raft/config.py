@@ -9,6 +9,7 @@ class RaftConfig(msgspec.Struct, frozen=True):
     Attributes:
         election_timeout_s_min: a follower that heard its leader within this time refuses to vote; leases rest on it.
         election_timeout_s_max: elections start at a random time between the two.
+        retry_share: part of an election timeout after which a failed (pre-)vote is tried again.
         heartbeat_s: under a third of the shortest election timeout, so that two lost heartbeats are no election.
         lease_drift: share of the shortest election timeout that a lease gives up for clocks that tick differently.
         leader_timeout_s: a leader that no quorum answered for this long steps down.
@@ -34,6 +35,7 @@ class RaftConfig(msgspec.Struct, frozen=True):
 
     election_timeout_s_min: float = 0.8
     election_timeout_s_max: float = 1.6
+    retry_share: float = 0.3
     heartbeat_s: float = 0.2
     lease_drift: float = 0.1
     leader_timeout_s: float = 1.0

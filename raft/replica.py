@@ -333,13 +333,21 @@ class SafeReplica(Library):
     # --- elections -------------------------------------------------------------------------------------------------
 
     def random_election_timeout(self) -> float:
+        """What the library asks for when it campaigns: a vote that was split should not cost a whole timeout more."""
+        return self._random_timeout() * self._config.retry_share
+
+    def _random_timeout(self) -> float:
         config = self._config
         spread = config.election_timeout_s_max - config.election_timeout_s_min
         return config.election_timeout_s_min + spread * self._around.random()
 
+    def _postpone_election(self) -> None:
+        """A leader was heard, or a vote given: wait a whole election timeout."""
+        self.election_deadline = self._around.now() + self._random_timeout()
+
     def may_campaign(self) -> bool:
         if self._installation_finishing or self._around.log_stalled:
-            self.election_deadline = self._around.now() + self.random_election_timeout()
+            self._postpone_election()
             return False
         if self.state == CANDIDATE:
             self._transfer_campaign = False  # it was for one attempt
@@ -374,6 +382,9 @@ class SafeReplica(Library):
             and not self._is_sticky()
             and self._is_up_to_date(message.last_term, message.last_index)
         )
+        if granted:  # let it finish before campaigning against it
+            own_turn = self._around.now() + self.random_election_timeout()
+            self.election_deadline = max(self.election_deadline, own_turn)
         self._send(sender, PreVoteReply(term=self.current_term, asked_term=message.term, granted=granted))
 
     def _on_pre_vote_reply(self, sender: str, message: PreVoteReply) -> None:
@@ -398,7 +409,7 @@ class SafeReplica(Library):
         )
         if granted and not self.voted_for:
             self.set_term(message.term, sender)
-            self.election_deadline = self._around.now() + self.random_election_timeout()
+            self._postpone_election()
         self._send(sender, VoteReply(term=self.current_term, granted=granted))
 
     def _on_vote_reply(self, sender: str, message: VoteReply) -> None:
@@ -609,7 +620,7 @@ class SafeReplica(Library):
         transferring = self._transfer_campaign and self.state == FOLLOWER and term == self.current_term
         if not transferring:
             self._follow(term)
-            self.election_deadline = self._around.now() + self.random_election_timeout()
+            self._postpone_election()
         self.leader_node = self._nodes[sender]
         self._heard_leader_s = self._around.now()
         return True
