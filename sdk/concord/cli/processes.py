@@ -187,6 +187,7 @@ class Supervisor:
             if child.process:
                 child.process.kill()
                 child.process.wait()
+        self._write(ProcessList(self._url, None, []))
 
     def _stop_role(self, role: str, grace_s: float) -> list[str]:
         running = [(c.program.name, c.process) for c in self._children if c.program.role == role and c.process]
