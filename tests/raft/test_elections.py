@@ -144,6 +144,24 @@ def test_a_follower_that_hears_its_leader_refuses_to_vote_and_keeps_its_term() -
     assert b.replica.voted_for == "c"
 
 
+def test_a_member_that_reached_the_candidates_term_without_a_vote_still_keeps_its_promise_to_the_leader() -> None:
+    """Anybody's reply may have brought the term. The leader's lease counts on this member all the same."""
+    group = Group()
+    b = group["b"]
+    b.receive("a", append(b, term=1))
+    b.receive("c", PreVoteReply(term=2, asked_term=2, granted=False))
+    b.sync()
+    group.forget()
+    assert (b.replica.term, b.replica.voted_for) == (2, "")
+    group.advance(MIN_S - 0.001)
+    b.receive("c", request(2))
+    b.sync()
+    assert (b.replica.voted_for, group.mail) == ("", [])
+    group.advance(0.001)
+    b.receive("c", request(2))
+    assert b.replica.voted_for == "c"
+
+
 def test_a_member_that_has_just_started_refuses_to_vote_for_the_shortest_election_timeout() -> None:
     """Before it stopped it may have answered a leader, whose lease counts on it."""
     group = quiet_group()
