@@ -1,7 +1,8 @@
-"""Run seeds: `python -m tests.simulation.run --seeds 2000`, replay one with `--first SEED --seeds 1 --verbose`.
+"""Run seeds: `python -m tests.simulation.run --seeds 2000`, replay one with `--first SEED --verbose`.
 
 With `--control` the library as shipped is run in the same world under the same faults, and the command succeeds only
-if it fails there: a simulation that finds nothing wrong with it would have gone blind.
+if it fails there: a simulation that finds nothing wrong with it would have gone blind. So it does with `--mutant NAME`
+(or `all`), which puts a known mistake into `raft/` first.
 """
 
 import argparse
@@ -12,6 +13,9 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from tests.simulation.faults import Adversary, Cluster
@@ -22,6 +26,17 @@ FAULTS_S = 30.0
 CATCH_UP_S = 5.0  # after the network healed, everyone must have caught up within this
 ELECTION_S = 5.0  # and first there may have to be an election or two
 CONTROL_MUST_FAIL = 0.05
+PACES_S = (0.01, 0.03, 0.03, 0.3)  # between two calls of clients; in a busy group a cut-off member soon lags
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run, down to the last random bit."""
+
+    seed: int
+    replicas: int = 3
+    control: bool = False
+    mutant: str = ""
 
 
 class Simulated(Cluster, Protocol):
@@ -35,19 +50,18 @@ class Simulated(Cluster, Protocol):
     def check_final(self) -> None: ...
 
 
-def simulate(seed: int, *, replicas: int, control: bool) -> History:
-    """Run one seed; raises Violation."""
-    world, history = World(seed), History()
-    kind = "stock:StockCluster" if control else ("safe:SafeCluster" if seed % 2 else "keys:KeyCluster")
-    module, _, name = kind.partition(":")
-    cluster: Simulated = getattr(importlib.import_module(f"tests.simulation.{module}"), name)(world, replicas, history)
+def simulate(case: Case) -> History:
+    """Run one case; raises Violation."""
+    world, history = World(case.seed), History()
+    cluster = _make_cluster(case, world, history)
     try:
         adversary = Adversary(world, cluster.network, cluster, history.faults)
+        pace_s = world.rng.choice(PACES_S)
 
         def client() -> None:
             if world.now < FAULTS_S + ELECTION_S:
                 (cluster.write if world.rng.random() < 0.6 else cluster.read)()
-                world.after(world.rng.expovariate(1 / 0.03), client)
+                world.after(world.rng.expovariate(1 / pace_s), client)
 
         client()
         world.run_until(FAULTS_S)
@@ -62,15 +76,25 @@ def simulate(seed: int, *, replicas: int, control: bool) -> History:
     return history
 
 
-def _run_one(task: tuple[int, int, bool]) -> tuple[int, str, History | None]:
-    seed, replicas, control = task
+def _make_cluster(case: Case, world: World, history: History) -> Simulated:
+    kind = "stock:StockCluster" if case.control else ("safe:SafeCluster" if case.seed % 2 else "keys:KeyCluster")
+    if case.mutant:
+        importlib.import_module("tests.simulation.mutants").install(case.mutant)
+    module, _, name = kind.partition(":")
+    cluster: Simulated = getattr(importlib.import_module(f"tests.simulation.{module}"), name)(
+        world, case.replicas, history
+    )
+    return cluster
+
+
+def _run_one(case: Case) -> tuple[int, str, History | None]:
     logging.disable(logging.CRITICAL)
     try:
-        return seed, "", simulate(seed, replicas=replicas, control=control)
+        return case.seed, "", simulate(case)
     except Violation as violation:
-        return seed, str(violation), None
+        return case.seed, str(violation), None
     except Exception as error:  # noqa: BLE001 - any crash of the code under test is a finding
-        return seed, f"{type(error).__name__}: {error}", None
+        return case.seed, f"{type(error).__name__}: {error}", None
 
 
 def main() -> int:
@@ -79,15 +103,16 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--replicas", type=int, default=3, choices=(1, 3, 5))
     parser.add_argument("--control", action="store_true", help="run PySyncObj as shipped; succeeds only if it fails")
+    parser.add_argument("--mutant", default="", help="a mistake of mutants.py, or all; succeeds only if it is found")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--verbose", action="store_true", help="one seed in this process, with its traceback")
     arguments = parser.parse_args()
     _fix_hash_order()
     if arguments.verbose:
-        history = simulate(arguments.first, replicas=arguments.replicas, control=arguments.control)
+        history = simulate(Case(arguments.first, arguments.replicas, arguments.control, arguments.mutant))
         print(dict(history.faults), dict(history.outcomes))
         return 0
-    return _run_many(arguments)
+    return _hunt_mutants(arguments) if arguments.mutant else _run_many(arguments)
 
 
 def _fix_hash_order() -> None:
@@ -97,22 +122,29 @@ def _fix_hash_order() -> None:
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation.run", *sys.argv[1:]])  # noqa: S606 - itself
 
 
-def _run_many(arguments: argparse.Namespace) -> int:
+@contextmanager
+def _results(arguments: argparse.Namespace, mutant: str = "") -> Iterator[Iterator[tuple[int, str, History | None]]]:
+    """Results of all seeds as they come, in processes that know of nothing else; leaving early ends them."""
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    tasks = [(seed, arguments.replicas, arguments.control) for seed in seeds]
+    cases = [Case(seed, arguments.replicas, arguments.control, mutant) for seed in seeds]
+    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
+        yield pool.imap_unordered(_run_one, cases, chunksize=1 if mutant else 4)
+
+
+def _run_many(arguments: argparse.Namespace) -> int:
     faults: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     failed: dict[int, str] = {}
     began = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-        for done, (seed, problem, history) in enumerate(pool.imap_unordered(_run_one, tasks, chunksize=4), 1):
+    with _results(arguments) as results:
+        for done, (seed, problem, history) in enumerate(results, 1):
             if history is None:
                 failed[seed] = problem
                 _say(f"seed {seed}: {problem}", transient=False)
             else:
                 faults += history.faults
                 outcomes += history.outcomes
-            _say(f"{done}/{len(tasks)} seeds, {len(failed)} failed", transient=True)
+            _say(f"{done}/{arguments.seeds} seeds, {len(failed)} failed", transient=True)
     return _report(arguments, faults, outcomes, failed, time.monotonic() - began)
 
 
@@ -120,9 +152,8 @@ def _report(
     arguments: argparse.Namespace, faults: Counter[str], outcomes: Counter[str], failed: dict[int, str], seconds: float
 ) -> int:
     share = len(failed) / arguments.seeds
-    print(
-        f"{arguments.seeds} seeds, {arguments.replicas} replicas, {seconds:.0f} s: {len(failed)} failed ({share:.1%})"
-    )
+    summary = f"{arguments.seeds} seeds, {arguments.replicas} replicas, {seconds:.0f} s"
+    print(f"{summary}: {len(failed)} failed ({share:.1%})")
     print("faults:  ", ", ".join(f"{name} {count}" for name, count in faults.most_common()))
     print("outcomes:", ", ".join(f"{name} {count}" for name, count in outcomes.most_common()))
     if arguments.control:
@@ -131,6 +162,24 @@ def _report(
         seed = min(failed)
         print(f"replay: python -m tests.simulation.run --replicas {arguments.replicas} --first {seed} --verbose")
     return 1 if failed else 0
+
+
+def _hunt_mutants(arguments: argparse.Namespace) -> int:
+    known = importlib.import_module("tests.simulation.mutants").MUTANTS
+    names = list(known) if arguments.mutant == "all" else [arguments.mutant]
+    survivors = [name for name in names if not _find(arguments, name)]
+    return 1 if survivors else 0
+
+
+def _find(arguments: argparse.Namespace, mutant: str) -> bool:
+    """Whether some seed notices the mistake."""
+    with _results(arguments, mutant) as results:
+        for tried, (seed, problem, history) in enumerate(results, 1):
+            if history is None:
+                print(f"{mutant}: found after {tried} seeds, by seed {seed}: {problem[:120]}")
+                return True
+    print(f"{mutant}: not found by {arguments.seeds} seeds")
+    return False
 
 
 def _say(text: str, *, transient: bool) -> None:

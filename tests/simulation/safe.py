@@ -11,6 +11,7 @@ import msgspec
 from raft.config import RaftConfig
 from raft.host import RaftHost
 from raft.interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, Restorer
+from raft.journal import Journal
 from raft.messages import Packet
 from raft.replica import SafeReplica
 from tests.simulation.history import GroupHistory, History, Violation
@@ -254,6 +255,7 @@ class SafeCluster:
             self._answered(call, history, outcome)
             if isinstance(outcome, Committed):
                 history.on_acknowledged(command, outcome.index)
+                self._check_durable(group, outcome)
             if isinstance(outcome, Refused):
                 history.refused.add(command)
 
@@ -310,6 +312,16 @@ class SafeCluster:
                 f"without the acknowledged {history.highest_acknowledged}"
             )
 
+    def _check_durable(self, group: int, outcome: Committed) -> None:
+        """What was acknowledged is on the disks of a majority, those included that are down now."""
+        holders = [
+            node.name
+            for node in self.nodes.values()
+            if _has_durably(node.host.replicas[group].journal, outcome.index, outcome.term)
+        ]
+        if 2 * len(holders) <= len(self.nodes):
+            raise Violation(f"group {group}: {outcome.index} was acknowledged but is durable only at {holders}")
+
     def check_final(self) -> None:
         """After the network healed and everyone had time to catch up."""
         if self._waiting:
@@ -328,3 +340,9 @@ class SafeCluster:
         if node.life is not None and isinstance(message, Packet):
             node.life.run(lambda: node.host.receive(message))
         _ = sender
+
+
+def _has_durably(journal: Journal, index: int, term: int) -> bool:
+    if index <= journal.base_index:
+        return True
+    return index <= journal.durable_index and journal.term_at(index) == term

@@ -22,6 +22,9 @@ class Scheduled:
         self.cancelled = True
 
 
+EVENTS_MAX = 400_000  # a run of five members has some 80,000
+
+
 class World:
     """Virtual time in seconds and the events to come."""
 
@@ -41,8 +44,14 @@ class World:
         return self.at(self.now + delay, callback)
 
     def run_until(self, time: float, check: Callable[[], None] = lambda: None) -> None:
-        """Let events happen until `time`; `check` is called after each."""
+        """Let events happen until `time`; `check` is called after each.
+
+        Raises:
+            RuntimeError: there are so many that somebody must be talking in circles.
+        """
         while self._queue and self._queue[0][0] <= time:
+            if self._sequence > EVENTS_MAX:
+                raise RuntimeError(f"a storm: {EVENTS_MAX} events after {self.now:.1f} s")
             self.now, _, event = heapq.heappop(self._queue)
             if not event.cancelled:
                 event.callback()
@@ -104,12 +113,16 @@ class Network:
     deliver: Callable[[str, str, object], None]
     links: dict[tuple[str, str], Link] = field(default_factory=dict)
     sent: int = 0
+    on_next_send: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         self.links = {(a, b): Link() for a in self.names for b in self.names if a != b}
 
     def send(self, sender: str, to: str, message: object) -> None:
         self.sent += 1
+        heard, self.on_next_send = self.on_next_send, None
+        if heard is not None:
+            heard(sender)
         link, rng = self.links[sender, to], self.world.rng
         if link.cut or rng.random() < link.loss:
             return
