@@ -37,6 +37,8 @@ def test_the_library_as_shipped_breaks_promises_in_the_same_world() -> None:
     assert " 0 failed" not in run("--control", "--seeds", "12")
 
 
-@pytest.mark.parametrize("mutant", ["count-before-sync", "promise-before-sync", "truncate-always"])
-def test_a_wrong_line_in_commit_sync_order_or_truncation_is_found(mutant: str) -> None:
+@pytest.mark.parametrize(
+    "mutant", ["count-before-sync", "promise-before-sync", "truncate-always", "vote-twice", "lease-for-ever"]
+)
+def test_a_wrong_line_in_commit_sync_order_truncation_vote_or_lease_is_found(mutant: str) -> None:
     assert "found after" in run("--mutant", mutant, "--seeds", "40")
