@@ -1,5 +1,7 @@
 """What a leader believes of a follower's log never outruns what the follower said."""
 
+import pytest
+
 from raft.progress import Progress
 
 LIMIT = 100
@@ -111,6 +113,15 @@ def test_a_refusal_below_what_matches_is_ignored() -> None:
     assert not progress.mismatched(prev_index=10, hint=5)
     assert not progress.probing
     assert progress.next_index == 15
+
+
+@pytest.mark.xfail(reason="each refusal is answered by the same probe at once, as fast as the network goes")
+def test_a_refusal_of_what_surely_matches_starts_no_duel() -> None:
+    """It comes from a follower that lost what it had acknowledged. The next heartbeat is soon enough to ask again."""
+    progress = replicating(10)
+    progress.restart()
+    assert progress.next_index == 11
+    assert not progress.mismatched(prev_index=10, hint=2)
 
 
 def test_a_refusal_in_the_pipeline_goes_back_to_probing_never_below_what_matches() -> None:

@@ -48,6 +48,8 @@ class GroupHistory:
             raise Violation(f"group {self.group}: call {call} got a second outcome")
 
     def check_final(self, node: str, applied_index: int, commands: list[bytes]) -> None:
+        if applied_index < self.highest_applied:
+            raise Violation(f"group {self.group}: {node} is stuck at {applied_index} of {self.highest_applied}")
         there = set(commands)
         missing = [command for command in self.acknowledged if command not in there]
         if missing:
@@ -56,8 +58,6 @@ class GroupHistory:
             raise Violation(f"group {self.group}: {node} applied a command twice")
         if there & self.refused:
             raise Violation(f"group {self.group}: {node} applied what was refused: {sorted(there & self.refused)[:3]}")
-        if applied_index < self.highest_applied:
-            raise Violation(f"group {self.group}: {node} is stuck at {applied_index} of {self.highest_applied}")
 
 
 @dataclass
