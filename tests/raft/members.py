@@ -19,7 +19,7 @@ from tests.simulation.simdisk import SimDisk
 
 GROUP = 7
 CONFIG = RaftConfig(snapshot_entries=1_000_000, segment_bytes=1 << 16)  # no snapshots
-SNAPPY = RaftConfig(snapshot_entries=10, trailing_entries=2, snapshot_chunk_bytes=64, segment_bytes=1 << 16)
+SNAPPY = RaftConfig(snapshot_entries=10, trailing_entries=2, snapshot_chunk_bytes=16, segment_bytes=1 << 16)
 LONGEST = 0.999_999  # of the random numbers below 1
 
 
