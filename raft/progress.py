@@ -80,9 +80,12 @@ class Progress:
             self._inflight_bytes -= self._inflight.popleft()[1]
 
     def mismatched(self, prev_index: int, hint: int) -> bool:
-        """The follower refused at `prev_index` and proposes `hint`. False: an old answer, overtaken by a newer."""
-        stale = prev_index != self.next_index - 1 if self.probing else prev_index <= self.match_index
-        if stale:
+        """The follower refused at `prev_index` and proposes `hint`. False: nothing to send before the next heartbeat.
+
+        Either it is an old answer, overtaken by a newer, or it comes from a follower that lost what it had promised.
+        """
+        overtaken = self.probing and prev_index != self.next_index - 1
+        if overtaken or prev_index <= self.match_index:
             return False
         self.restart(max(self.match_index + 1, min(hint, prev_index)))
         return True

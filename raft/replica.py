@@ -540,6 +540,8 @@ class SafeReplica(Library):
     def _ship(self, peer: str, progress: Progress, *, heartbeat: bool) -> None:
         """Send `peer` what it lacks; with `heartbeat` something in any case."""
         log = self._log
+        if progress.next_index <= log.base_index and not self._shelf.index:
+            progress.restart(log.base_index + 1)  # everyone has the base of a log that was never compacted
         if progress.next_index <= log.base_index:
             self._shelf.ship(peer, progress, heartbeat=heartbeat)
             return
@@ -627,7 +629,7 @@ class SafeReplica(Library):
 
     def _on_append_entries(self, sender: str, message: AppendEntries) -> None:
         if not self._accept_leader(sender, message.term):
-            self._send(sender, self._refusal_by_term(message.prev_index))
+            self._send(sender, self._refusal_by_term())
             return
         if self._installation_finishing or (message.entries and self._around.log_backlogged):
             return
@@ -668,14 +670,14 @@ class SafeReplica(Library):
                 f"group {self.group}: the leader contradicts the committed entry {index} (commit {self._commit_index})"
             )
 
-    def _refusal_by_term(self, prev_index: int) -> AppendReply:
-        """Only tells our term. It echoes neither time nor round: the sender may meanwhile lead again, in that very term."""
+    def _refusal_by_term(self) -> AppendReply:
+        """Only tells our term. It echoes neither time, round nor index: the sender may lead again, in that very term."""
         return AppendReply(
             term=self.current_term,
             success=False,
             match_index=0,
-            prev_index=prev_index,
-            next_index=self._log.last_index + 1,
+            prev_index=0,
+            next_index=0,
             sent_s=float("-inf"),
             round=0,
         )
@@ -706,7 +708,7 @@ class SafeReplica(Library):
 
     def _on_install_snapshot(self, sender: str, message: InstallSnapshot) -> None:
         if not self._accept_leader(sender, message.term):
-            self._send(sender, self._refusal_by_term(0))
+            self._send(sender, self._refusal_by_term())
             return
         if self._installation_finishing:
             self._send(
