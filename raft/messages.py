@@ -90,7 +90,7 @@ class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
 
 
 class InstallReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
-    """The receiver has the file up to `offset` and wants what follows."""
+    """The receiver wants the piece that begins at `offset`; one that it was sent already while its disk is busy."""
 
     term: int
     index: int

@@ -734,8 +734,13 @@ class SafeReplica(Library):
         if self._installation is None or not self._installation.continues(message):
             self._drop_installation()
             self._installation = self._shelf.install(message)
-        offset = self._installation.take(message)
-        self._send(sender, InstallReply(self.current_term, message.index, offset, message.sent_s, message.round))
+        self._installation.take(message, lambda offset: self._answer_piece(sender, message, offset))
+
+    def _answer_piece(self, to: str, piece: InstallSnapshot, offset: int) -> None:
+        """Say what is wanted next; perhaps long after the piece came, and then only to a leader that still is one."""
+        if piece.term == self.current_term:
+            self._send(to, InstallReply(piece.term, piece.index, offset, piece.sent_s, piece.round))
+            self._around.wake(self)
 
     def _has(self, index: int, term: int) -> bool:
         """Whether the log has the entry (`index`, `term`), and so, by log matching, all before it."""

@@ -301,20 +301,36 @@ class Installation:
         self._receiver = receiver
         self._restore = restore
         self._failed = failed
+        self._wanted = 0
+        self._answer_when_free: Callable[[int], None] | None = None
         self.finishing = False
 
     def continues(self, piece: InstallSnapshot) -> bool:
         """Whether the piece belongs to this snapshot."""
         return self._identity == (piece.index, piece.index_term, piece.size, piece.sha256)
 
-    def take(self, piece: InstallSnapshot) -> int:
-        """Take the piece if it is the next one; returns how much there is now. The last piece begins the installation."""
-        if piece.data and piece.offset == self._receiver.offset and not self._receiver.busy:
-            self._receiver.write(piece.offset, piece.data, _nothing)
-            if self._receiver.offset == self._size:
+    def take(self, piece: InstallSnapshot, answer: Callable[[int], None]) -> None:
+        """Take the piece if it is the next one; the last one begins the installation.
+
+        `answer` gets the offset of the piece that is wanted now. While the disk is busy that is one which is here
+        already, so that none is sent in vain; once it is not, the newest `answer` is called again.
+        """
+        receiver = self._receiver
+        if piece.data and piece.offset == receiver.offset and not receiver.busy:
+            receiver.write(piece.offset, piece.data, self._wrote)
+            if receiver.offset == self._size:
                 self.finishing = True
-                self._receiver.finish(self._sha256, self._finished)
-        return self._receiver.offset
+                receiver.finish(self._sha256, self._finished)
+        self._answer_when_free = answer if receiver.busy else None
+        if not receiver.busy:
+            self._wanted = receiver.offset
+        answer(self._wanted)
+
+    def _wrote(self) -> None:
+        answer, self._answer_when_free = self._answer_when_free, None
+        if answer is not None:
+            self._wanted = self._receiver.offset
+            answer(self._wanted)
 
     def abort(self) -> None:
         """Another snapshot or entries took its place."""
@@ -326,7 +342,3 @@ class Installation:
             self._failed()
         else:
             self._restore(outcome)
-
-
-def _nothing() -> None:
-    """The answer to a piece does not wait for its writing: it promises nothing, and `busy` bounds what waits."""

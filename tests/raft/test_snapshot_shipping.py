@@ -169,7 +169,6 @@ def test_duplicated_and_late_messages_do_not_multiply_the_pieces() -> None:
     assert sent <= 4 * (size // SNAPPY.snapshot_chunk_bytes + 1)
 
 
-@pytest.mark.xfail(reason="a piece that finds the follower's disk busy is dropped, and sent again two heartbeats later")
 def test_a_follower_whose_disk_was_busy_asks_for_more_as_soon_as_it_is_not() -> None:
     group, a, c = lagging()
     group.mail = [("a", "c", first_piece(group, a))]
