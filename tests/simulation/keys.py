@@ -268,6 +268,7 @@ class KeyCluster(SafeCluster):
         for group, found in checksums.items():
             if len(found) > 1:
                 raise Violation(f"group {group}: replicas differ or are stuck: {sorted(found)}")
+        self.count_snapshots(self.nodes.values())
         outcomes = self.history.outcomes
         outcomes["writes"] = sum(client.acknowledged for client in self.clients)
         outcomes["reads"] = sum(client.reads for client in self.clients)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.simulation.faults import Adversary, Cluster
+from tests.simulation.faults import CERTAIN, Adversary, Cluster
 from tests.simulation.history import History, Violation
 from tests.simulation.world import Network, World
 
@@ -55,7 +55,7 @@ def simulate(case: Case) -> History:
     world, history = World(case.seed), History()
     cluster = _make_cluster(case, world, history)
     try:
-        adversary = Adversary(world, cluster.network, cluster, history.faults)
+        adversary = Adversary(world, cluster.network, cluster, history.faults, until_s=FAULTS_S)
         pace_s = world.rng.choice(PACES_S)
 
         def client() -> None:
@@ -134,6 +134,7 @@ def _results(arguments: argparse.Namespace, mutant: str = "") -> Iterator[Iterat
 def _run_many(arguments: argparse.Namespace) -> int:
     faults: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
+    lacking: Counter[str] = Counter()
     failed: dict[int, str] = {}
     began = time.monotonic()
     with _results(arguments) as results:
@@ -144,8 +145,23 @@ def _run_many(arguments: argparse.Namespace) -> int:
             else:
                 faults += history.faults
                 outcomes += history.outcomes
+                lacking.update(name for name in _expected(arguments) if not _happened(history, name))
             _say(f"{done}/{arguments.seeds} seeds, {len(failed)} failed", transient=True)
+    if not arguments.control:
+        print(
+            "in every seed:",
+            ", ".join(f"{name} (not in {lacking[name]})" if lacking[name] else name for name in _expected(arguments)),
+        )
     return _report(arguments, faults, outcomes, failed, time.monotonic() - began)
+
+
+def _expected(arguments: argparse.Namespace) -> list[str]:
+    """What every seed should have seen."""
+    return [*(name for name in CERTAIN if arguments.replicas > 1 or name != "partition"), "snapshots taken"]
+
+
+def _happened(history: History, name: str) -> bool:
+    return bool(history.faults[name] + history.outcomes[name])
 
 
 def _report(

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -133,15 +133,15 @@ class SimNode:
     def start(self) -> None:
         cluster = self._cluster
         self.life = Life(cluster.world, cluster.world.rng.uniform(0.98, 1.02))
-        self._offload = SimOffload(self.life, cluster.world.rng)
+        self._offloads = [SimOffload(self.life, cluster.world.rng) for _ in range(2)]
         self.machines: dict[int, RegisterMachine] = {}
         self.host = RaftHost(
             node_id=self.name,
             cluster="sim",
             incarnation=self.name,
             disk=self.disk,
-            log_offload=self._offload,
-            snapshot_offload=SimOffload(self.life, cluster.world.rng),
+            log_offload=self._offloads[0],
+            snapshot_offload=self._offloads[1],
             network=_Sender(cluster.network, self.name),
             loop=self.life,
             clock=self.life.clock,
@@ -159,9 +159,12 @@ class SimNode:
         replica = self.host.create(group, cluster.names, self.machines[group])
         replica.on_leadership(lambda leads: self._on_leadership(replica, leads=leads))
 
-    def slow_disk(self, seconds: float) -> None:
-        if self.life is not None:
-            self._offload.slow_until = self.life.clock() + seconds
+    def slow_disk(self, seconds: float) -> bool:
+        if self.life is None:
+            return False
+        for offload in self._offloads:
+            offload.slow_until = self.life.clock() + seconds
+        return True
 
     def _on_leadership(self, replica: SafeReplica, *, leads: bool) -> None:
         if leads:
@@ -217,25 +220,30 @@ class SafeCluster:
     def restart(self, name: str) -> None:
         self.nodes[name].start()
 
-    def stop(self, name: str, seconds: float) -> None:
+    def stop(self, name: str, seconds: float) -> bool:
         life = self.nodes[name].life
         if life is not None:
             life.stopped_until = self.world.now + seconds
+        return life is not None
 
-    def slow_disk(self, name: str, seconds: float) -> None:
-        self.nodes[name].slow_disk(seconds)
+    def slow_disk(self, name: str, seconds: float) -> bool:
+        return self.nodes[name].slow_disk(seconds)
 
-    def transfer_leadership(self) -> None:
+    def transfer_leadership(self) -> bool:
         group, to = self.world.rng.choice(list(self.groups)), self.world.rng.choice(self.names)
+        asked = False
         for node in self._up():
             assert node.life is not None
             replica = node.host.replicas[group]
             if replica.is_leader and to != node.name:
                 node.life.run(lambda replica=replica: replica.transfer_leadership(to))  # type: ignore[misc]
+                asked = True
+        return asked
 
     def _die(self, name: str) -> None:
         node = self.nodes[name]
         assert node.life is not None
+        self.count_snapshots([node])
         node.life.alive = False
         self._waiting = {call: life for call, life in self._waiting.items() if life is not node.life}
         node.life = None
@@ -329,11 +337,13 @@ class SafeCluster:
         for node in self.nodes.values():
             for group, machine in node.machines.items():
                 self.history.groups[group].check_final(node.name, machine.index, machine.commands)
-        for node in self.nodes.values():
-            self.history.outcomes["snapshots taken"] += sum(r.snapshots_taken for r in node.host.replicas.values())
-            self.history.outcomes["snapshots installed"] += sum(
-                r.snapshots_installed for r in node.host.replicas.values()
-            )
+        self.count_snapshots(self.nodes.values())
+
+    def count_snapshots(self, nodes: Iterable[SimNode]) -> None:
+        """Book what the present incarnations took and installed; called as each of them ends."""
+        for replica in (replica for node in nodes for replica in node.host.replicas.values()):
+            self.history.outcomes["snapshots taken"] += replica.snapshots_taken
+            self.history.outcomes["snapshots installed"] += replica.snapshots_installed
 
     def _deliver(self, sender: str, to: str, message: object) -> None:
         node = self.nodes[to]

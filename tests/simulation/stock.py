@@ -164,19 +164,22 @@ class StockCluster:
     def restart(self, name: str) -> None:
         self.nodes[name].start()
 
-    def stop(self, name: str, seconds: float) -> None:
+    def stop(self, name: str, seconds: float) -> bool:
         life = self.nodes[name].life
         if life is not None:
             life.stopped_until = self.world.now + seconds
+        return life is not None
 
-    def slow_disk(self, name: str, seconds: float) -> None:
+    def slow_disk(self, name: str, seconds: float) -> bool:  # noqa: ARG002 - the adversary's protocol
         """It never waits for its disk."""
+        return False
 
-    def transfer_leadership(self) -> None:
+    def transfer_leadership(self) -> bool:
         leaders = [node for node in self._up() if node.leads()]
         if leaders:
             leader = self.world.rng.choice(leaders)
             leader.enter(leader.register.transferLeadership)
+        return bool(leaders)
 
     def write(self) -> None:
         up = self._up()
