@@ -2,7 +2,7 @@
 
 With `--control` the library as shipped is run in the same world under the same faults, and the command succeeds only
 if it fails there: a simulation that finds nothing wrong with it would have gone blind. So it does with `--mutant NAME`
-(or `all`), which puts a known mistake into `raft/` first.
+of `tests/mutation/`, which puts a known mistake into `raft/` first.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from tests.mutation.mistakes import MISTAKES
+from tests.mutation.planting import plant
 from tests.simulation.faults import CERTAIN, Adversary, Cluster
 from tests.simulation.history import History, Violation
 from tests.simulation.world import Network, World
@@ -79,7 +81,7 @@ def simulate(case: Case) -> History:
 def _make_cluster(case: Case, world: World, history: History) -> Simulated:
     kind = "stock:StockCluster" if case.control else ("safe:SafeCluster" if case.seed % 2 else "keys:KeyCluster")
     if case.mutant:
-        importlib.import_module("tests.simulation.mutants").install(case.mutant)
+        plant(MISTAKES[case.mutant])
     module, _, name = kind.partition(":")
     cluster: Simulated = getattr(importlib.import_module(f"tests.simulation.{module}"), name)(
         world, case.replicas, history
@@ -103,7 +105,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--replicas", type=int, default=3, choices=(1, 3, 5))
     parser.add_argument("--control", action="store_true", help="run PySyncObj as shipped; succeeds only if it fails")
-    parser.add_argument("--mutant", default="", help="a mistake of mutants.py, or all; succeeds only if it is found")
+    parser.add_argument(
+        "--mutant",
+        default="",
+        choices=["", *MISTAKES],
+        metavar="NAME",
+        help="plant this mistake; succeeds only if it is found",
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--verbose", action="store_true", help="one seed in this process, with its traceback")
     arguments = parser.parse_args()
@@ -112,7 +120,7 @@ def main() -> int:
         history = simulate(Case(arguments.first, arguments.replicas, arguments.control, arguments.mutant))
         print(dict(history.faults), dict(history.outcomes))
         return 0
-    return _hunt_mutants(arguments) if arguments.mutant else _run_many(arguments)
+    return _find_mutant(arguments) if arguments.mutant else _run_many(arguments)
 
 
 def _fix_hash_order() -> None:
@@ -123,12 +131,12 @@ def _fix_hash_order() -> None:
 
 
 @contextmanager
-def _results(arguments: argparse.Namespace, mutant: str = "") -> Iterator[Iterator[tuple[int, str, History | None]]]:
+def _results(arguments: argparse.Namespace) -> Iterator[Iterator[tuple[int, str, History | None]]]:
     """Results of all seeds as they come, in processes that know of nothing else; leaving early ends them."""
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    cases = [Case(seed, arguments.replicas, arguments.control, mutant) for seed in seeds]
+    cases = [Case(seed, arguments.replicas, arguments.control, arguments.mutant) for seed in seeds]
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-        yield pool.imap_unordered(_run_one, cases, chunksize=1 if mutant else 4)
+        yield pool.imap_unordered(_run_one, cases, chunksize=1 if arguments.mutant else 4)
 
 
 def _run_many(arguments: argparse.Namespace) -> int:
@@ -180,22 +188,15 @@ def _report(
     return 1 if failed else 0
 
 
-def _hunt_mutants(arguments: argparse.Namespace) -> int:
-    known = importlib.import_module("tests.simulation.mutants").MUTANTS
-    names = list(known) if arguments.mutant == "all" else [arguments.mutant]
-    survivors = [name for name in names if not _find(arguments, name)]
-    return 1 if survivors else 0
-
-
-def _find(arguments: argparse.Namespace, mutant: str) -> bool:
-    """Whether some seed notices the mistake."""
-    with _results(arguments, mutant) as results:
+def _find_mutant(arguments: argparse.Namespace) -> int:
+    """Whether some seed notices the mistake; stops at the first that does."""
+    with _results(arguments) as results:
         for tried, (seed, problem, history) in enumerate(results, 1):
             if history is None:
-                print(f"{mutant}: found after {tried} seeds, by seed {seed}: {problem[:120]}")
-                return True
-    print(f"{mutant}: not found by {arguments.seeds} seeds")
-    return False
+                print(f"{arguments.mutant}: found after {tried} seeds, by seed {seed}: {problem[:120]}")
+                return 0
+    print(f"{arguments.mutant}: not found by {arguments.seeds} seeds")
+    return 1
 
 
 def _say(text: str, *, transient: bool) -> None:
