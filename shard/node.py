@@ -128,6 +128,7 @@ class Node:
             clock=boottime,
             rng=self._rng,
             fatal=exit_process,
+            config=settings.raft,
             durability=settings.durability,
         )
 

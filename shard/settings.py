@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from placement import Goals
-from raft import Durability
+from raft import Durability, RaftConfig
 from wire.address import parse_address
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -38,6 +38,15 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3
     groups: Annotated[int, msgspec.Meta(description="groups to create then", ge=1, le=16384)] = 8
     replicas: Annotated[int, msgspec.Meta(description="replicas of each group", ge=1, le=9)] = 3
+    segment_bytes: Annotated[
+        int, msgspec.Meta(description="size of a file of the write-ahead log", ge=64 << 10, le=1 << 30)
+    ] = RaftConfig().segment_bytes
+    log_bytes: Annotated[
+        int, msgspec.Meta(description="size of the log past which groups must let go of its oldest files", ge=1 << 18)
+    ] = RaftConfig().log_bytes
+    snapshot_bytes: Annotated[
+        int, msgspec.Meta(description="log of a group, in bytes, after which it takes a snapshot", ge=4 << 10)
+    ] = RaftConfig().snapshot_bytes
     tls_cert: Annotated[str, msgspec.Meta(description="certificate (PEM) of this node")] = ""
     tls_key: Annotated[str, msgspec.Meta(description="its private key (PEM)")] = ""
     tls_ca: Annotated[str, msgspec.Meta(description="certificate authority (PEM) of the cluster")] = ""
@@ -60,6 +69,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"replicas: {self.replicas} replicas need as many nodes, but expect-nodes is {self.expect_nodes}"
             )
+        if self.log_bytes < 2 * self.segment_bytes:
+            raise ValueError(f"log_bytes: {self.log_bytes} is less than two segments of {self.segment_bytes}")
         tls = (self.tls_cert, self.tls_key, self.tls_ca)
         if any(tls) and not all(tls):
             raise ValueError("tls_cert, tls_key and tls_ca belong together")
@@ -75,11 +86,18 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         addresses = {}
         for item in self.placement:
             node, _, address = item.partition("=")
-            if not _NAME.fullmatch(node):
+            if not _NAME.fullmatch(node) or not address:
                 raise ValueError(f"placement: {item!r} is not of the form id=host:port")
             parse_address(address)
             addresses[node] = address
         return addresses
+
+    @property
+    def raft(self) -> RaftConfig:
+        """The figures of raft/ that can be set."""
+        return RaftConfig(
+            segment_bytes=self.segment_bytes, log_bytes=self.log_bytes, snapshot_bytes=self.snapshot_bytes
+        )
 
     @property
     def goals(self) -> Goals:

@@ -14,8 +14,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +195,43 @@ def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
     return made
 
 
-def play(arguments: argparse.Namespace, scenario: Callable[[Scene], None]) -> int:
-    """Run a scenario on a new cluster, look it over, and return the exit code."""
+@contextmanager
+def in_a_folder(folder: Path) -> Iterator[Path]:
+    """The data directory of a scene that asks for nothing special."""
+    yield folder / "data"
+
+
+def play(
+    arguments: argparse.Namespace,
+    scenario: Callable[[Scene], None],
+    *,
+    ground: Callable[[Path], AbstractContextManager[Path]] = in_a_folder,
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Run a scenario on a new cluster, look it over, and return the exit code.
+
+    Args:
+        arguments: of `parser`.
+        scenario: starts the cluster and hurts it.
+        ground: makes the data directory in the scene's folder, and clears it away.
+        environ: more environment for the cluster.
+    """
     folder = Path(tempfile.mkdtemp(prefix="concord-chaos-"))
-    flags = ("--nodes", str(arguments.nodes), "--groups", str(arguments.groups), "--durability", arguments.durability)
-    scene = Scene(LocalCluster(folder / "data", *flags), arguments.seed)
     say(f"seed {arguments.seed}, {arguments.rounds} rounds, {arguments.nodes} nodes, {arguments.groups} groups")
     began = time.monotonic()
+    flags = ("--nodes", str(arguments.nodes), "--groups", str(arguments.groups), "--durability", arguments.durability)
+    with ground(folder) as data_dir:
+        scene = Scene(LocalCluster(data_dir, *flags, environ=environ), arguments.seed)
+        _play(scene, scenario)
+    say(f"{len(scene.violations)} violations, {time.monotonic() - began:.0f} s")
+    if scene.violations or arguments.keep:
+        say(f"data and logs are in {folder}")
+    else:
+        shutil.rmtree(folder)
+    return 1 if scene.violations else 0
+
+
+def _play(scene: Scene, scenario: Callable[[Scene], None]) -> None:
     try:
         scenario(scene)
         code = scene.cluster.stop()
@@ -212,12 +242,6 @@ def play(arguments: argparse.Namespace, scenario: Callable[[Scene], None]) -> in
     finally:
         scene.cluster.close()
     _look_over(scene)
-    say(f"{len(scene.violations)} violations, {time.monotonic() - began:.0f} s")
-    if scene.violations or arguments.keep:
-        say(f"data and logs are in {folder}")
-    else:
-        shutil.rmtree(folder)
-    return 1 if scene.violations else 0
 
 
 def _look_over(scene: Scene) -> None:

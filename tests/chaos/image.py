@@ -1,0 +1,66 @@
+"""A file system that can lose power: ext4 in a file, mounted through a loop device.
+
+What a copy of the file holds is what the file system had put on its disk by then, no more. So to cut the power: stop the
+processes, copy the file, kill them, and mount the copy in the place of the file. Needs root.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+class Image:
+    """One disk. `folder` holds the file; the disk is mounted at `mountpoint`."""
+
+    def __init__(self, folder: Path, size_bytes: int) -> None:
+        self.mountpoint = folder / "disk"
+        self._file = folder / "disk.img"
+        self._copy = folder / "disk.copy"
+        self._size_bytes = size_bytes
+        self._mounted = False
+
+    def create(self) -> None:
+        """Make an empty file system and mount it."""
+        with self._file.open("wb") as file:
+            file.truncate(self._size_bytes)
+        _run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self._file))
+        self.mountpoint.mkdir(exist_ok=True)
+        self._mount()
+
+    def copy(self) -> None:
+        """Keep what is on the disk now. Whoever writes to it must have been stopped."""
+        _run("cp", "--sparse=always", str(self._file), str(self._copy))
+
+    def lose_power(self) -> None:
+        """Go back to what `copy` kept. Nobody may have a file open."""
+        self.close()
+        os.replace(self._copy, self._file)  # noqa: PTH105 - replaces
+        self._mount()
+
+    def close(self) -> None:
+        """Unmount, if it is mounted."""
+        if self._mounted:
+            _run("umount", str(self.mountpoint))
+            self._mounted = False
+
+    def _mount(self) -> None:
+        _run("mount", "-o", "loop", str(self._file), str(self.mountpoint))
+        self._mounted = True
+
+
+def why_not() -> str:
+    """Why images cannot be used here, "" when they can."""
+    missing = [name for name in ("mkfs.ext4", "mount", "umount") if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not found (Debian: e2fsprogs, mount)"
+    if os.geteuid() != 0:
+        return "only root may mount a file system"
+    return "" if Path("/dev/loop-control").exists() else "there are no loop devices"
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = f"{' '.join(words)}: {done.stderr.strip()}"
+        raise OSError(message)
