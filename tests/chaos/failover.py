@@ -90,7 +90,9 @@ def main() -> int:
             failover.round()
         failover.close()
         p50, p99 = percentile(failover.seconds, 0.5), percentile(failover.seconds, 0.99)
-        say(f"no writes: p50 {p50:.3f} s, p99 {p99:.3f} s, max {max(failover.seconds):.3f} s")
+        worst = max(failover.seconds)
+        scene.figures.update(p50_s=p50, p99_s=p99, max_s=worst)
+        say(f"no writes: p50 {p50:.3f} s, p99 {p99:.3f} s, max {worst:.3f} s")
         say("refused meanwhile: " + ", ".join(f"{n} {outcome.name}" for outcome, n in failover.outcomes.items()))
 
     return play(arguments, scenario)

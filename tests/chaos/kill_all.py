@@ -95,6 +95,7 @@ def main() -> int:
             killing.round(number)
         scene.cluster.stop()
         killing.start_and_compare()
+        scene.figures.update(killing.books.figures(), longest_start_s=max(killing.start_seconds))
         say(f"{killing.books.summary()}; longest start {max(killing.start_seconds):.1f} s")
 
     return play(arguments, scenario)

@@ -150,6 +150,9 @@ class Pauses:
         self._caller.close()
         say("reads answered: " + ", ".join(f"{n} {way}" for way, n in sorted(self.reads.items())))
         say(f"staleness: {self.staleness_max} at most")
+        self._scene.figures.update(
+            self.reads, staleness=self.staleness_max, longest_without_write_s=max(self.write_gaps)
+        )
         gaps = {"write": max(self.write_gaps), **self.read_gaps}
         say("longest time without a " + ", ".join(f"{way} {gap:.2f} s" for way, gap in gaps.items()))
 

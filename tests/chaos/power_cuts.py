@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
-
 from tests.chaos.image import Image, why_not
 from tests.chaos.ledger import Values
 from tests.chaos.scene import Scene, play, say
@@ -104,14 +102,11 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 def main() -> int:
     """Run the program."""
-    flags = parser(__doc__, rounds=10)
-    flags.add_argument("--json", type=Path, help="write the figures into this file")
-    arguments = flags.parse_args()
+    arguments = parser(__doc__, rounds=10).parse_args()
     reason = why_not()
     if reason:
         say(f"cannot cut the power here: {reason}")
         return 2
-    figures: dict[str, object] = {}
     images: list[Image] = []
 
     @contextmanager
@@ -129,13 +124,10 @@ def main() -> int:
         cuts = PowerCuts(scene, images[0], Values(arguments.pad_bytes))
         for number in range(arguments.rounds):
             cuts.round(number)
-        figures.update(cuts.found, **{outcome.name: count for outcome, count in cuts.books.outcomes.items()})
+        scene.figures.update(cuts.found | cuts.books.figures())
         say(f"{cuts.books.summary()}; {', '.join(f'{name}: {count}' for name, count in cuts.found.items())}")
 
-    code = play(arguments, scenario, ground=on_an_image, environ=SMALL)
-    if arguments.json:
-        arguments.json.write_bytes(msgspec.json.encode({**figures, "nodes": arguments.nodes, "ok": code == 0}))
-    return code
+    return play(arguments, scenario, ground=on_an_image, environ=SMALL)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tests.e2e.cluster import Client, LocalCluster, Reply, is_alive, wait_until
 
 WHOLE_TIMEOUT_S = 60.0
@@ -52,6 +54,7 @@ class Scene:
         self.seed = seed
         self.rng = random.Random(seed)
         self.violations: list[str] = []
+        self.figures: dict[str, float | str] = {}  # what the scenario measured, for --json
 
     def violate(self, text: str) -> None:
         """Take note of a broken promise."""
@@ -191,6 +194,7 @@ def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
         default="fsync",
         help="of the cluster; memory must fail kill_all",
     )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures into this file")
     made.add_argument("--keep", action="store_true", help="keep data and logs even when all is well")
     return made
 
@@ -223,7 +227,11 @@ def play(
     with ground(folder) as data_dir:
         scene = Scene(LocalCluster(data_dir, *flags, environ=environ), arguments.seed)
         _play(scene, scenario)
-    say(f"{len(scene.violations)} violations, {time.monotonic() - began:.0f} s")
+    seconds = time.monotonic() - began
+    say(f"{len(scene.violations)} violations, {seconds:.0f} s")
+    if arguments.json:
+        written = {"rounds": arguments.rounds, **scene.figures, "violations": len(scene.violations), "seconds": seconds}
+        arguments.json.write_bytes(msgspec.json.encode(written))
     if scene.violations or arguments.keep:
         say(f"data and logs are in {folder}")
     else:

@@ -203,6 +203,11 @@ class Books:
         if wrong:
             self._scene.violate(f"{key} {wrong}")
 
+    def figures(self) -> dict[str, int]:
+        """What was done."""
+        names = {Outcome.DONE: "acknowledged", Outcome.NOT_DONE: "refused", Outcome.UNKNOWN: "unknown"}
+        return {**{name: self.outcomes[outcome] for outcome, name in names.items()}, "read back": self.keys_read}
+
     def summary(self) -> str:
         """What was done, in one line."""
         writes = ", ".join(f"{self.outcomes[outcome]} {outcome.name}" for outcome in Outcome)
