@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.e2e.cluster import wait_until
+
 
 class Image:
     """One disk. `folder` holds the file; the disk is mounted at `mountpoint`."""
@@ -33,7 +35,7 @@ class Image:
         _run("cp", "--sparse=always", str(self._file), str(self._copy))
 
     def lose_power(self) -> None:
-        """Go back to what `copy` kept. Nobody may have a file open."""
+        """Go back to what `copy` kept. Whoever had files open must have been killed."""
         self.close()
         os.replace(self._copy, self._file)  # noqa: PTH105 - replaces
         self._mount()
@@ -41,8 +43,12 @@ class Image:
     def close(self) -> None:
         """Unmount, if it is mounted."""
         if self._mounted:
-            _run("umount", str(self.mountpoint))
+            wait_until(self._unmount, f"{self.mountpoint} is not busy")
             self._mounted = False
+
+    def _unmount(self) -> bool:
+        """Threads of a process that was killed may keep its files open for a moment after it became a zombie."""
+        return subprocess.run(["umount", str(self.mountpoint)], capture_output=True, check=False).returncode == 0
 
     def _mount(self) -> None:
         _run("mount", "-o", "loop", str(self._file), str(self.mountpoint))
