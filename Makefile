@@ -85,6 +85,10 @@ sim-control: $(DEV) ## The same with the library as shipped; succeeds only when 
 mutants: $(DEV) ## Plant known mistakes in raft/, one at a time; succeeds only when each is noticed (ARGS='--only vote-twice')
 	@$(BIN)/python -m tests.mutation.run $(ARGS)
 
+.PHONY: proof
+proof: $(DEV) ## Everything that is tried against Concord, in full or a share, into docs/PROOF.md (ARGS='--share 0.05')
+	@$(BIN)/python -m tests.proof.run $(ARGS)
+
 .PHONY: lock
 lock: ## Resolve the dependencies anew into the lock files
 	@$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip --disable-pip-version-check -q install 'uv>=0.9,<1'

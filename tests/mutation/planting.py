@@ -3,6 +3,7 @@
 Call `plant` before the module is imported by anybody in this process.
 """
 
+import resource
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -10,6 +11,10 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 
 from tests.mutation.mistake import Mistake
+
+
+MEMORY_BYTES = 2 << 30
+"""Some mistakes go in circles and gather what they do."""
 
 
 class AlreadyImportedError(RuntimeError):
@@ -55,7 +60,7 @@ class _Finder(MetaPathFinder):
 
 
 def plant(mistake: Mistake) -> None:
-    """Let this process import the mistake; planting it again is harmless.
+    """Let this process import the mistake; planting it again is harmless. It gets no more memory than tests need.
 
     Raises:
         AlreadyImportedError: too late.
@@ -65,3 +70,4 @@ def plant(mistake: Mistake) -> None:
     if mistake.module in sys.modules:
         raise AlreadyImportedError(f"{mistake.module} was imported before {mistake.name} was planted")
     sys.meta_path.insert(0, _Finder(mistake))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

@@ -21,9 +21,10 @@ from tests.mutation.mistakes import MISTAKES
 
 ROOT = Path(__file__).parents[2]
 UNITS = ("tests/raft",)
-UNITS_TIMEOUT_S = 600.0
-SIMULATION_TIMEOUT_S = 900.0
+UNITS_TIMEOUT_S = 300.0
+SIMULATION_TIMEOUT_S = 300.0
 MAX_FAILURES = 4  # enough to show who notices
+PYTEST_DID_NOT_RUN = {2, 4, 5}  # exit codes: interrupted while collecting, wrong usage, no tests
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _FOUND = re.compile(r"found after (\d+) seeds, by seed (\d+): (.*)")
 
@@ -58,8 +59,10 @@ def _failing_tests(mistake: Mistake) -> list[str]:
     code, output = _run(["pytest", *flags, *UNITS], environment, UNITS_TIMEOUT_S)
     if code is None:
         return ["(the tests hang)"]
-    if code not in {0, 1}:
+    if code in PYTEST_DID_NOT_RUN:
         raise RuntimeError(f"{mistake.name}: pytest ended with {code}\n{output[-3000:]}")
+    if code not in {0, 1}:
+        return [f"(the tests crash with exit code {code})"]
     return _FAILED.findall(output)
 
 
@@ -115,11 +118,16 @@ def _cell(text: str) -> str:
     return text[:90].replace("|", "/").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _noticed_by(findings: list[Finding]) -> tuple[int, int]:
+    """How many were noticed by unit tests, and by the simulation."""
+    by_tests = sum(bool(finding.tests) for finding in findings)
+    return by_tests, sum(bool(finding.simulation) for finding in findings)
+
+
 def page(findings: list[Finding], seeds: int) -> str:
     """The whole document."""
     caught = [finding for finding in findings if not finding.survived]
-    by_tests = sum(bool(finding.tests) for finding in findings)
-    by_simulation = sum(bool(finding.simulation) for finding in findings)
+    by_tests, by_simulation = _noticed_by(findings)
     return f"""# Planted mistakes
 
 Written by `make mutants ARGS='--write docs/mutants.md'`. {len(findings)} mistakes were planted in `raft/`, one at a time;
@@ -136,12 +144,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=60, help="at most so many are simulated for each")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", type=Path, help="write the table into this file")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON lines")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into this file")
     arguments = parser.parse_args()
     findings = _hunt(arguments)
     survivors = [finding.mistake for finding in findings if finding.survived]
     if arguments.write:
         arguments.write.write_text(page(findings, arguments.seeds))
+    if arguments.json:
+        by_tests, by_simulation = _noticed_by(findings)
+        figures = {"mistakes": len(findings), "noticed by tests": by_tests, "noticed by simulation": by_simulation}
+        arguments.json.write_bytes(msgspec.json.encode({**figures, "survived": len(survivors)}))
     print(f"{len(findings)} mistakes, {len(survivors)} survived{': ' if survivors else ''}{', '.join(survivors)}")
     return 1 if survivors else 0
 
@@ -155,15 +167,12 @@ def _hunt(arguments: argparse.Namespace) -> list[Finding]:
         for future in as_completed(futures):
             finding = future.result()
             found[finding.mistake] = finding
-            _tell(finding, as_json=arguments.json)
+            _tell(finding)
             _progress(f"{len(found)}/{len(futures)} mistakes, {time.monotonic() - began:.0f} s")
     return [found[name] for name in arguments.only]
 
 
-def _tell(finding: Finding, *, as_json: bool) -> None:
-    if as_json:
-        print(msgspec.json.encode(finding).decode(), flush=True)
-        return
+def _tell(finding: Finding) -> None:
     tests = _short(finding.tests[0]) if finding.tests else "no unit test"
     verdict = "SURVIVED " if finding.survived else ""
     print(f"{verdict}{finding.mistake}: {tests}; {finding.simulation[:100] or 'not simulation'}", flush=True)

@@ -7,6 +7,7 @@ of `tests/mutation/`, which puts a known mistake into `raft/` first.
 
 import argparse
 import importlib
+import json
 import logging
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tests.mutation.mistakes import MISTAKES
@@ -112,6 +114,7 @@ def main() -> int:
         metavar="NAME",
         help="plant this mistake; succeeds only if it is found",
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures into this file")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--verbose", action="store_true", help="one seed in this process, with its traceback")
     arguments = parser.parse_args()
@@ -176,6 +179,9 @@ def _report(
     arguments: argparse.Namespace, faults: Counter[str], outcomes: Counter[str], failed: dict[int, str], seconds: float
 ) -> int:
     share = len(failed) / arguments.seeds
+    if arguments.json:
+        figures = {"seeds": arguments.seeds, "failed seeds": len(failed), "faults": faults, "outcomes": outcomes}
+        arguments.json.write_text(json.dumps(figures))
     summary = f"{arguments.seeds} seeds, {arguments.replicas} replicas, {seconds:.0f} s"
     print(f"{summary}: {len(failed)} failed ({share:.1%})")
     print("faults:  ", ", ".join(f"{name} {count}" for name, count in faults.most_common()))
