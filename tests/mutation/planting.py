@@ -12,7 +12,6 @@ from types import CodeType, ModuleType
 
 from tests.mutation.mistake import Mistake
 
-
 MEMORY_BYTES = 2 << 30
 """Some mistakes go in circles and gather what they do."""
 
