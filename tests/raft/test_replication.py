@@ -95,13 +95,13 @@ def test_with_five_members_two_followers_must_have_an_entry() -> None:
 # --- the commit rule -----------------------------------------------------------------------------------------------
 
 
-def leader_over_uncommitted_entries() -> tuple[Group, Member]:
+def leader_over_uncommitted_entries(*, synced: bool = True) -> tuple[Group, Member]:
     """Member a leads term 2; entries 2 and 3 are of term 1, entry 4 is its own; nobody has acknowledged anything."""
     group = Group()
     for name in "ab":
         group[name].receive("c", append(group[name], term=1, entries=entries(1, 1)))
     group.settle("a", "b")
-    a = group.elect_unheard("a")
+    a = group.elect_unheard("a", synced=synced)
     assert (a.terms, a.replica.commit_index) == ([1, 1, 2], 1)
     return group, a
 
@@ -113,6 +113,15 @@ def test_counting_commits_only_from_an_entry_of_the_present_term_on(match: int, 
     a.receive("b", reply(a, match=match))
     a.receive("c", reply(a, match=match))
     assert a.replica.commit_index == committed
+
+
+def test_a_leader_whose_own_entry_is_not_durable_commits_none_of_an_older_term() -> None:
+    """One follower has all; the leader counts itself only up to its disk, and what is there may be overwritten."""
+    _group, a = leader_over_uncommitted_entries(synced=False)
+    a.receive("b", reply(a, match=4))
+    assert a.replica.commit_index == 1
+    a.sync()
+    assert a.replica.commit_index == 4
 
 
 def test_an_acknowledgement_of_another_term_does_not_count() -> None:
@@ -322,3 +331,15 @@ def test_a_member_whose_log_waits_for_the_disk_takes_no_more_entries() -> None:
     b.receive("a", append(b, entries=entries(1)))
     b.sync()
     assert replies(group, "b")[-1].match_index == b.replica.last_index
+
+
+def test_a_lost_probe_is_sent_again_with_the_next_heartbeat() -> None:
+    group = Group()
+    a = group.elect("a")
+    a.replica.peer_disconnected("b")
+    a.replica.peer_connected("b")
+    a.propose(b"x")
+    assert [len(probe.entries) for _, _, probe in group.letters("a", "b") if isinstance(probe, AppendEntries)] == [1]
+    group.mail.clear()
+    a.heartbeat()
+    assert [len(probe.entries) for _, _, probe in group.letters("a", "b") if isinstance(probe, AppendEntries)] == [1]
