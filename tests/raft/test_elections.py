@@ -336,16 +336,6 @@ def test_only_a_leader_hands_leadership_over() -> None:
     assert not group["b"].hand_over("c")
 
 
-def test_leadership_is_not_handed_to_a_member_that_lacks_something() -> None:
-    group = Group()
-    a = group.elect("a")
-    a.propose(b"x")
-    group.settle("a", "c")
-    assert not a.hand_over("b")
-    assert a.replica.holds_lease, "it goes on as if it had not been asked"
-    assert a.hand_over("c")
-
-
 def test_a_leader_goes_on_when_the_member_does_not_take_over() -> None:
     group = Group()
     a = group.elect("a")
