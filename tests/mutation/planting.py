@@ -12,7 +12,7 @@ from types import CodeType, ModuleType
 
 from tests.mutation.mistake import Mistake
 
-MEMORY_BYTES = 2 << 30
+MEMORY_BYTES = 768 << 20
 """Some mistakes go in circles and gather what they do."""
 
 

@@ -22,7 +22,7 @@ from tests.mutation.mistakes import MISTAKES
 ROOT = Path(__file__).parents[2]
 UNITS = ("tests/raft",)
 UNITS_TIMEOUT_S = 300.0
-SIMULATION_TIMEOUT_S = 300.0
+SIMULATION_TIMEOUT_S = 180.0
 MAX_FAILURES = 4  # enough to show who notices
 PYTEST_DID_NOT_RUN = {2, 4, 5}  # exit codes: interrupted while collecting, wrong usage, no tests
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
