@@ -7,6 +7,7 @@ five, so that the table tells what would be left if one of the two were gone. Su
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -81,21 +82,23 @@ def _failing_seed(mistake: Mistake, seeds: int) -> str:
 
 
 def _run(module: list[str], environment: dict[str, str], timeout_s: float) -> tuple[int | None, str]:
-    """Exit code (None: it took too long) and output."""
+    """Exit code (None: it took too long) and output. Whatever the program started ends with it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", *module],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         return None, ""
-    return done.returncode, done.stdout
+    return process.returncode, output
 
 
 def table(findings: Iterable[Finding]) -> str:
