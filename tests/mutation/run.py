@@ -62,9 +62,8 @@ def _failing_tests(mistake: Mistake) -> list[str]:
         return ["(the tests hang)"]
     if code in PYTEST_DID_NOT_RUN:
         raise RuntimeError(f"{mistake.name}: pytest ended with {code}\n{output[-3000:]}")
-    if code not in {0, 1}:
-        return [f"(the tests crash with exit code {code})"]
-    return _FAILED.findall(output)
+    failed = _FAILED.findall(output)
+    return failed if failed or not code else [f"(the tests crash with exit code {code})"]
 
 
 def _failing_seed(mistake: Mistake, seeds: int) -> str:
