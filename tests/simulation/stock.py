@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pysyncobj.pickle
 import pysyncobj.syncobj
@@ -26,12 +26,19 @@ from tests.simulation.world import Life, Network, World
 TICK_S = 0.05
 
 
+class Carrier(Protocol):
+    """Takes messages to other members, or does not."""
+
+    def connected(self, sender: str, to: str, /) -> bool: ...
+    def send(self, sender: str, to: str, message: object, /) -> None: ...
+
+
 class StockTransport(Transport):  # type: ignore[misc] # the library is untyped
-    """Sends the library's messages, pickled as it does, over the simulated network."""
+    """Sends the library's messages, pickled as it does, over a simulated network."""
 
     ready = True
 
-    def __init__(self, network: Network, name: str) -> None:
+    def __init__(self, network: Carrier, name: str) -> None:
         super().__init__(None, None, [])
         self._network = network
         self._name = name
