@@ -98,6 +98,7 @@ def entries_sent_twice(folder: Path) -> Result:
     left = b.last_index
     group.mail.clear()
     group.elect("b", "b", "c")  # a is gone for good
+    group.beat("b", "c", times=20)
     return {"acknowledged": acknowledged, "had": had, "left": left, "on the new leader": len(group["b"].commands)}
 
 

@@ -4,7 +4,6 @@ import os
 import shutil
 from pathlib import Path
 
-import pysyncobj.pickle
 from pysyncobj.journal import FileJournal
 
 from tests.audit.stock.members import HEARTBEAT_S, Gate, Group, Member, Result, made
@@ -130,18 +129,23 @@ def kill_during_a_snapshot(folder: Path) -> Result:
 
 
 def a_dump_without_its_journals_cut(folder: Path) -> Result:
-    """The dump is renamed in one tick, the journal shortened in the next. The process dies between, having acknowledged."""
-    group, a = _alone(folder)
-    a.compact()
-    a["raftLog"].add(_command(a, b"after"), a.last_index + 1, a["raftCurrentTerm"])  # as a follower stores it, and acks
-    a.restart()
-    group.beat()
-    return {"after the dump": "after" in a.commands, "before": len(a.commands)}
-
-
-def _command(member: Member, command: bytes) -> bytes:
-    number = member.register._methodToID["append_v0"]
-    return b"\x00" + bytes(pysyncobj.pickle.dumps((number, (command,))))
+    """The dump is renamed in one tick, the journal shortened in the next. Between them b acknowledges, and dies."""
+    group, a = _alone(folder, size=3)
+    b = group["b"]
+    b.compact()
+    outcomes = a.write(b"after")
+    a.tick()
+    group.now += HEARTBEAT_S * 1.01
+    a.tick()
+    group.deliver("a", "b")
+    group.deliver("b", "a")
+    a.tick()
+    b.restart()
+    b.tick()
+    group.mail.clear()
+    group.elect("c", "b", "c")  # a is gone for good
+    group.beat("b", "c")
+    return {"outcomes": len(outcomes), "after the dump": "after" in b.commands, "before": len(b.commands)}
 
 
 def a_damaged_dump(folder: Path) -> Result:
