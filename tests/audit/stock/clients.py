@@ -1,5 +1,6 @@
 """What clients and the state machine of the library as shipped get to see."""
 
+import fcntl
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -132,6 +133,7 @@ def a_command_after_an_exception(folder: Path) -> Result:
     """Commands are handed in faster than the library ticks, until handing one in raises. What became of that one?"""
     group = Group(folder, 1, appendEntriesUseBatch=False, commandsQueueSize=0)
     a = group.elect("a")
+    fcntl.fcntl(a["pipeNotifier"]._PipeNotifier__pipeW, fcntl.F_SETPIPE_SZ, 4096)  # the sooner it is full
     handed_in = 0
     while True:
         handed_in += 1
