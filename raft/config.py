@@ -25,6 +25,8 @@ class RaftConfig(msgspec.Struct, frozen=True):
         snapshot_bytes: likewise in bytes of log.
         trailing_entries: entries kept after a snapshot for followers that lag a little.
         rewrite_bytes: a tail of at most this size that pins old segments is written again rather than snapshot.
+        fenced_log_bytes: log of a group whose state here is fenced; with more, its entries are refused until the leader
+            sends a snapshot.
         snapshot_chunk_bytes: piece of a snapshot file in one message.
         snapshot_slice_s: longest stretch of the loop spent on drawing or restoring a snapshot.
         segment_bytes: of the write-ahead log.
@@ -51,6 +53,7 @@ class RaftConfig(msgspec.Struct, frozen=True):
     snapshot_bytes: int = 32 << 20
     trailing_entries: int = 500
     rewrite_bytes: int = 1 << 20
+    fenced_log_bytes: int = 64 << 20
     snapshot_chunk_bytes: int = 256 << 10
     snapshot_slice_s: float = 0.004
     segment_bytes: int = 32 << 20

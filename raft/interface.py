@@ -130,3 +130,14 @@ class Replica(Protocol):
 
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
         """Call `listener(True)` once this replica leads and its first entry is applied, `listener(False)` when it stops."""
+
+    def fence(self, index: int) -> None:
+        """The machine's state is wrong, and stays so unless a snapshot takes its place that ends after `index`.
+
+        Until then this replica does not lead, and takes and ships no snapshots. Its log is not in doubt: it goes on to
+        vote and to store entries, up to a limit, and applies them.
+        """
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether `fence` was called and no such snapshot has come."""

@@ -12,6 +12,7 @@ The paper's rules, and what the library got wrong (numbers are the audit's, see 
 - *Apply cannot be wedged*: the index moves before anyone is told; an exception becomes a result. Items 32-34.
 - *Every call gets one outcome*; commands are never forwarded. Items 29-31.
 - *Reads* go through a lease or a ReadIndex round (`lease.py`). Item 28.
+- *A fenced replica*, whose state was found wrong while its log is right, votes and stores entries but never leads.
 """
 
 import logging
@@ -132,6 +133,7 @@ class SafeReplica(Library):
         self._round_sent = False
         self._reads: deque[tuple[int, int, Callable[[ReadOutcome], None]]] = deque()  # (round, index, done)
         self._installation: Installation | None = None
+        self._fenced_at = -1  # the state is wrong unless it is from a snapshot that ends after this index
         super().__init__(
             Node(surroundings.node_id),
             self._nodes.values(),
@@ -260,12 +262,22 @@ class SafeReplica(Library):
         self.transferLeadership(self._nodes[to], lambda _result, reason: answers.append(reason))
         return answers == [FAIL_REASON.SUCCESS]
 
+    def fence(self, index: int) -> None:
+        self._fenced_at = max(self._fenced_at, index)
+        if self.is_fenced:
+            self._shelf.stop_writing()
+            self._around.wake(self)
+
+    @property
+    def is_fenced(self) -> bool:
+        return self._fenced_at >= self._shelf.index
+
     # --- what the host calls ---------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Let timers, commits, applies and new commands have their effect; cheap when there is nothing to do."""
-        if self.state == LEADER and self._around.log_stalled:
-            self._follow(self.current_term)  # nothing can be committed here; the others can
+        if self.state == LEADER and (self._around.log_stalled or self.is_fenced):
+            self._follow(self.current_term)  # nothing can be committed or rightly answered here; the others can
             self.leader_node = None
         last = self._log.last_index
         self.run_tick()
@@ -301,7 +313,7 @@ class SafeReplica(Library):
 
     def release_old_log(self) -> None:
         """Make it possible to delete old segments of the write-ahead log: rewrite a short tail, else take a snapshot."""
-        if self._log.bytes <= self._config.rewrite_bytes:
+        if self._log.bytes <= self._config.rewrite_bytes or self.is_fenced:
             self._log.rewrite()
         else:
             self._shelf.release_log()
@@ -346,7 +358,7 @@ class SafeReplica(Library):
         self.election_deadline = self._around.now() + self._random_timeout()
 
     def may_campaign(self) -> bool:
-        if self._installation_finishing or self._around.log_stalled:
+        if self._installation_finishing or self._around.log_stalled or self.is_fenced:
             self._postpone_election()
             return False
         if self.state == CANDIDATE:
@@ -421,7 +433,9 @@ class SafeReplica(Library):
                 self.become_leader()
 
     def _on_timeout_now(self, sender: str, message: TimeoutNow) -> None:
-        if message.term == self.current_term and sender == self.leader and self._installation is None:
+        if self._installation is not None or self.is_fenced:
+            return
+        if message.term == self.current_term and sender == self.leader:
             self._transfer_campaign = True
             self.election_deadline = 0.0
 
@@ -496,6 +510,8 @@ class SafeReplica(Library):
             if self._around.now() > deadline:
                 self._around.wake(self)
                 break
+        if self.is_fenced:
+            return  # it steps down with the next tick
         if self.state == LEADER and not self._led and self.last_applied >= self._leading_since > 0:
             self._led = True
             self._tell_listeners(leads=True)
@@ -631,7 +647,7 @@ class SafeReplica(Library):
         if not self._accept_leader(sender, message.term):
             self._send(sender, self._refusal_by_term())
             return
-        if self._installation_finishing or (message.entries and self._around.log_backlogged):
+        if self._installation_finishing or (message.entries and self._takes_no_entries):
             return
         hint = self._mismatch(message)
         if hint is not None:
@@ -641,6 +657,11 @@ class SafeReplica(Library):
         verified = self._store(message)
         self._SyncObj__raftCommitIndex = min(message.commit_index, verified)
         self._reply_append(sender, message, match=verified, hint=0)
+
+    @property
+    def _takes_no_entries(self) -> bool:
+        """A fenced replica's log is never compacted: when it is long, it waits for the leader's next snapshot instead."""
+        return self._around.log_backlogged or (self.is_fenced and self._log.bytes >= self._config.fenced_log_bytes)
 
     def _mismatch(self, message: AppendEntries) -> int | None:
         """Where the leader should try again, or None when the entry before the new ones matches (the paper, 5.3)."""
@@ -699,7 +720,7 @@ class SafeReplica(Library):
     # --- snapshots -------------------------------------------------------------------------------------------------
 
     def compact(self) -> None:
-        if self._installation is None:
+        if self._installation is None and not self.is_fenced:
             self._shelf.write_when_due()
 
     @property

@@ -246,7 +246,7 @@ class SnapshotShelf:
 
     def install(self, first: InstallSnapshot) -> "Installation":
         """Begin to receive a snapshot."""
-        self._stop_writing()
+        self.stop_writing()
         receiver = self._store.receiver(self._owner.group, first.index, first.index_term, first.size)
         return Installation(first, receiver, self._restore, self._owner.installation_failed)
 
@@ -277,10 +277,11 @@ class SnapshotShelf:
     def cancel(self) -> None:
         """The node stops: leave no work behind."""
         self._closed = True
-        self._stop_writing()
+        self.stop_writing()
         self.stop_shipping()
 
-    def _stop_writing(self) -> None:
+    def stop_writing(self) -> None:
+        """Give up the snapshot that is being taken."""
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None

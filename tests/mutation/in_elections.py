@@ -128,8 +128,8 @@ ELECTIONS = (
     ),
     _in_replica(
         name="lead-with-a-hung-disk",
-        right="        if self.state == LEADER and self._around.log_stalled:\n",
-        wrong="        if False:\n",
+        right="        if self.state == LEADER and (self._around.log_stalled or self.is_fenced):\n",
+        wrong="        if self.state == LEADER and self.is_fenced:\n",
         breaks="a leader whose disk hangs steps down",
     ),
     _in_replica(

@@ -100,14 +100,14 @@ SNAPSHOTS = (
     ),
     _in_replica(
         name="append-while-restoring",
-        right="        if self._installation_finishing or (message.entries and self._around.log_backlogged):\n",
-        wrong="        if message.entries and self._around.log_backlogged:\n",
+        right="        if self._installation_finishing or (message.entries and self._takes_no_entries):\n",
+        wrong="        if message.entries and self._takes_no_entries:\n",
         breaks="nothing is added to a log that is about to be replaced",
     ),
     _in_replica(
         name="campaign-while-restoring",
-        right="        if self._installation_finishing or self._around.log_stalled:\n",
-        wrong="        if self._around.log_stalled:\n",
+        right="        if self._installation_finishing or self._around.log_stalled or self.is_fenced:\n",
+        wrong="        if self._around.log_stalled or self.is_fenced:\n",
         breaks="a member without a state does not campaign",
     ),
     _in_replica(

@@ -55,6 +55,13 @@ class FakeReplica:
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
         self.listeners.append(listener)
 
+    def fence(self, index: int) -> None:
+        del index
+
+    @property
+    def is_fenced(self) -> bool:
+        return False
+
     def lead(self, *, leads: bool) -> None:
         self.is_leader = leads
         for listener in self.listeners:
