@@ -32,18 +32,35 @@ class Own(msgspec.Struct, frozen=True, array_like=True, gc=False):
     epoch: Epoch
 
 
+class Verdict(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What replicas found as the hash of their state at `index`, by node; those that could not tell are not in it.
+
+    Part of an entry, so that all replicas judge by the same figures, also when they read the log again.
+    """
+
+    index: int
+    hashes: list[tuple[str, int]]
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Operations that are applied together, in order, at one revision.
+
+    The last two fields change nothing in the state. A release that does not know them ignores them, and an entry
+    without them is whole, so they need no format of their own.
 
     Attributes:
         time_ms: cluster time as the leader stamped it.
         operations: each with the id that makes a retry of it harmless.
         own: a change of ownership, in force before the operations.
+        checksum: the version of the hash that every replica shall take of its state after this entry; 0: none.
+        verdict: what came of an earlier request.
     """
 
     time_ms: ClusterTime
     operations: list[tuple[OperationId, Operation]] = msgspec.field(default_factory=list)
     own: Own | None = None
+    checksum: int = 0
+    verdict: Verdict | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,20 +2,17 @@
 
 Invariants: every record is in the dict of its key's slot, its key in `names`, and in the expiry queue when it has a
 time to live. A record is never changed, only replaced, so a shallow copy of a slot's dict is a picture of the slot:
-that is what copy on write by slot rests on. A `Capture` in force is told of every slot about to change.
+that is what copy on write by slot rests on. Every `Capture` in force is told of every slot about to change.
 """
 
 from collections.abc import Iterator
 
 import msgspec
-import xxhash
 
 from shard.machine.expiry import ExpiryQueue
 from shard.machine.ordered import OrderedKeys
 from wire.messages import NEVER
 from wire.slots import slot_of
-
-CHECKSUM_MASK = (1 << 64) - 1
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -32,7 +29,6 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 Slots = dict[int, dict[str, Record]]
-_encoder = msgspec.msgpack.Encoder()
 
 
 class Capture:
@@ -65,7 +61,7 @@ class Keyspace:
         self._slots: Slots = {}
         self._names: OrderedKeys[str] = OrderedKeys()
         self._expiry = ExpiryQueue()
-        self._capture: Capture | None = None
+        self._captures: tuple[Capture, ...] = ()
 
     def get(self, slot: int, key: str) -> Record | None:
         """The record of a key, expired ones that were not removed yet included."""
@@ -74,8 +70,8 @@ class Keyspace:
 
     def put(self, slot: int, key: str, record: Record) -> None:
         """Set a key."""
-        if self._capture is not None:
-            self._capture.before_change(slot)
+        for capture in self._captures:
+            capture.before_change(slot)
         records = self._slots.get(slot)
         if records is None:
             records = self._slots[slot] = {}
@@ -123,27 +119,18 @@ class Keyspace:
         self.keys += len(records)
 
     def begin_capture(self) -> Capture:
-        """Take a picture of all slots as they are now; it replaces one still in force."""
-        self._capture = Capture(self._slots)
-        return self._capture
+        """Take a picture of all slots as they are now, beside any other that is in force."""
+        capture = Capture(self._slots)
+        self._captures += (capture,)
+        return capture
 
     def end_capture(self, capture: Capture) -> None:
         """Slots may change again without being copied for this capture."""
-        if self._capture is capture:
-            self._capture = None
-
-    def checksum(self) -> int:
-        """Sum of the checksums of all slots."""
-        return sum(self.slot_checksum(slot) for slot in self._slots) & CHECKSUM_MASK
-
-    def slot_checksum(self, slot: int) -> int:
-        """A 64-bit sum over the slot's keys and records that does not depend on their order."""
-        records = self._slots.get(slot, {})
-        return sum(xxhash.xxh3_64_intdigest(_encoder.encode(item)) for item in records.items()) & CHECKSUM_MASK
+        self._captures = tuple(other for other in self._captures if other is not capture)
 
     def _take_out(self, slot: int, key: str) -> Record:
-        if self._capture is not None:
-            self._capture.before_change(slot)
+        for capture in self._captures:
+            capture.before_change(slot)
         records = self._slots[slot]
         record = records.pop(key)
         if not records:

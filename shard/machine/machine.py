@@ -7,17 +7,15 @@ changes of an entry share one revision, the entry's log index.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-import msgspec
-import xxhash
-
-from shard.machine.entry import decode
-from shard.machine.keyspace import CHECKSUM_MASK, Keyspace, Record
+from shard.machine.entry import Verdict, decode
+from shard.machine.keyspace import Keyspace, Record
 from shard.machine.listing import Page, take_page
 from shard.machine.ownership import Ownership
 from shard.machine.sessions import Answer, Sessions
 from shard.machine.snapshot import SNAPSHOT_FORMAT, Header, Restored, Restorer, draw
+from shard.machine.state_hash import StateHash
 from wire.messages import (
     LIMIT_TTL_MS,
     NEVER,
@@ -53,6 +51,19 @@ class _Applying:
         self.reply = WriteReply([self.ok], index)
 
 
+class Observer(Protocol):
+    """Is told what an entry says beside its operations; nothing of it changes the state."""
+
+    def checksum_requested(self, index: int, version: int) -> None:
+        """The state is now the one of which a hash is wanted."""
+
+    def verdict_reached(self, verdict: Verdict) -> None:
+        """Replicas compared their hashes."""
+
+    def restored(self) -> None:
+        """The state was replaced by that of a snapshot."""
+
+
 class Machine:
     """One group's keys, sessions and ownership. Implements `raft.interface.StateMachine`."""
 
@@ -61,6 +72,11 @@ class Machine:
         self._keyspace = Keyspace()
         self._sessions = Sessions()
         self._ownership = Ownership()
+        self._observer: Observer | None = None
+
+    def observe(self, observer: Observer) -> None:
+        """Have `observer` told of what follows."""
+        self._observer = observer
 
     # --- commands
 
@@ -78,7 +94,13 @@ class Machine:
         if entry.own is not None:
             self._ownership.take(entry.own.ranges, entry.own.epoch)
         applying = _Applying(index)
-        return [self._once(applying, identity, operation) for identity, operation in entry.operations]
+        replies = [self._once(applying, identity, operation) for identity, operation in entry.operations]
+        if self._observer is not None:
+            if entry.verdict is not None:
+                self._observer.verdict_reached(entry.verdict)
+            if entry.checksum:
+                self._observer.checksum_requested(index, entry.checksum)
+        return replies
 
     def _once(self, applying: _Applying, identity: OperationId, operation: Operation) -> WriteReply:
         session = self._sessions.open(identity, self._now_ms)
@@ -199,18 +221,13 @@ class Machine:
                 return
             yield key, self.get(key)
 
+    def begin_hash(self) -> StateHash:
+        """A hash of the state as of this call, to be taken piece by piece; entries may be applied meanwhile."""
+        return StateHash((self._now_ms, self.epoch, self.ranges), self._sessions, self._keyspace)
+
     def checksum(self) -> int:
-        """A 64-bit hash of the whole state; equal on all replicas that applied the same entries.
-
-        It reads everything (about 1 µs a key); `slot_checksum` does it piece by piece.
-        """
-        parts = (self._now_ms, self.epoch, self.ranges, list(self._sessions.images()))
-        rest = xxhash.xxh3_64_intdigest(msgspec.msgpack.encode(parts))
-        return (self._keyspace.checksum() + rest) & CHECKSUM_MASK
-
-    def slot_checksum(self, slot: int) -> int:
-        """A 64-bit sum over the keys of a slot that does not depend on their order."""
-        return self._keyspace.slot_checksum(slot)
+        """The same hash, all at once: about 1 µs a key."""
+        return self.begin_hash().finish()
 
     # --- snapshots
 
@@ -228,6 +245,8 @@ class Machine:
         self._ownership = restored.ownership
         self._sessions = restored.sessions
         self._keyspace = restored.keyspace
+        if self._observer is not None:
+            self._observer.restored()
 
 
 def _item_count(operation: Operation) -> int:

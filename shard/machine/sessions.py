@@ -13,7 +13,7 @@ A write none of whose items belonged to this group changed nothing and is not re
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -55,7 +55,7 @@ class Session:
 
 
 class SessionImage(msgspec.Struct, frozen=True, array_like=True):
-    """One session in a snapshot and a checksum: (sequence, answer), sorted."""
+    """One session, or a part of it, in a snapshot: (sequence, answer)."""
 
     session: int
     floor: int
@@ -118,11 +118,6 @@ class Sessions:
     def capture(self) -> list[SessionPicture]:
         """A picture of all sessions, the one idle longest first."""
         return [(name, one.floor, one.last_ms, one.answers.copy()) for name, one in self._sessions.items()]
-
-    def images(self) -> Iterator[SessionImage]:
-        """All sessions, the one idle longest first."""
-        for name, floor, last_ms, answers in self.capture():
-            yield SessionImage(name, floor, last_ms, sorted(answers.items()))
 
     def fill(self, image: SessionImage) -> None:
         """Add a session, or a further part of one, from a snapshot."""

@@ -2,7 +2,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.machine import Entry, Machine, Own, decode, encode
+from shard.machine import Entry, Machine, Own, Verdict, decode, encode
 from tests.shard.build import Log
 from wire.messages import OperationId, Put, PutItem
 
@@ -51,3 +51,27 @@ def test_apply_never_raises_on_a_damaged_entry(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         command[data.draw(st.integers(0, len(command) - 1))] = data.draw(st.integers(0, 255))
     Machine().apply(1, 1, bytes(command))
+
+
+class EntryOfOldRelease(msgspec.Struct, frozen=True, array_like=True):
+    """An entry as it was before states were compared."""
+
+    time_ms: int
+    operations: list[object]
+    own: Own | None = None
+
+
+def test_an_entry_of_an_old_release_is_read_and_one_of_this_release_is_read_by_an_old_one() -> None:
+    old = b"\x01" + msgspec.msgpack.encode(EntryOfOldRelease(7, [], Own([(0, 5)], 3)))
+    assert decode(old) == Entry(7, [], Own([(0, 5)], 3), 0, None)
+    new = encode(Entry(7, [], Own([(0, 5)], 3), 1, Verdict(4, [("n1", 2**64 - 1)])))
+    assert msgspec.msgpack.decode(new[1:], type=EntryOfOldRelease) == EntryOfOldRelease(7, [], Own([(0, 5)], 3))
+
+
+def test_a_request_and_a_verdict_change_nothing_in_the_state() -> None:
+    with_them, without = Log(), Log()
+    for log in (with_them, without):
+        log.put(5, "key", ttl_ms=100)
+    with_them.append(Entry(9, [], None, 1, Verdict(2, [("n1", 7), ("n2", 8)])))
+    without.append(Entry(9))
+    assert with_them.machine.checksum() == without.machine.checksum()

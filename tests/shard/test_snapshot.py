@@ -111,14 +111,14 @@ def test_copying_ends_with_the_snapshot_also_when_it_is_dropped_undrawn() -> Non
     log = filled(100)
     for end in ("drawn", "closed", "dropped"):
         chunks = log.machine.snapshot()
-        assert log.machine._keyspace._capture is not None
+        assert log.machine._keyspace._captures
         if end == "drawn":
             assert list(chunks)
         elif end == "closed":
             assert isinstance(chunks, Generator)
             chunks.close()
         del chunks
-        assert log.machine._keyspace._capture is None
+        assert not log.machine._keyspace._captures
 
 
 def test_the_old_state_serves_until_the_restore_is_finished() -> None:
