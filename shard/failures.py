@@ -56,3 +56,4 @@ MISMATCH = Failure(Code.INTERNAL, "the machine did not answer each operation of 
 CLOSING_WRITE = Failure(Code.UNKNOWN, "the group is closing while the entry is on its way", Applied.UNKNOWN)
 CLOSING = unavailable("the group is closing")
 NOT_HOSTED = unavailable("this node does not host the group")
+FENCED = unavailable("the state of this replica was found wrong: it serves nothing")

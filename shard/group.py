@@ -7,37 +7,49 @@ when its deadline passes decides the answer: not proposed yet, nothing was appli
 
 from collections.abc import Iterable
 from functools import partial
+from typing import TypeAlias
 
-from raft.interface import Committed, Outcome, Refused, Replica
+from raft.interface import Committed, Outcome, Refused, Replica, Unknown
 from shard import failures
+from shard.checksums import Checksums
 from shard.cluster_time import ClusterClock
 from shard.machine import Entry, Machine, Own, encode, normalized
 from shard.reads import ListCall, ReadCall, Reader, Reads
 from shard.seams import GroupFigures, GroupLimits, Scheduler, Timer
 from shard.write_queue import WriteCall, WriteQueue
 from wire.errors import Applied, Failure
-from wire.messages import NEVER, Consistency, WriteReply
+from wire.messages import NEVER, ChecksumReply, ChecksumRequest, Consistency, WriteReply
+from wire.rpc import Call
+
+ChecksumCall: TypeAlias = Call[ChecksumRequest, ChecksumReply]
 
 
 class _Flight:
     """An entry on its way, and who waits for it. A write that was answered meanwhile is None."""
 
-    __slots__ = ("own", "readers", "writes")
+    __slots__ = ("own", "part_of_check", "readers", "writes")
 
-    def __init__(self, writes: list[WriteCall], readers: list[Reader], own: Own | None) -> None:
+    def __init__(self, writes: list[WriteCall], readers: list[Reader], own: Own | None, *, part_of_check: bool) -> None:
         self.writes: list[WriteCall | None] = [*writes]
         self.readers = readers
         self.own = own
+        self.part_of_check = part_of_check
 
 
 class GroupService:
     """Serves one group at one replica. All methods are called on the event-loop thread."""
 
     def __init__(
-        self, replica: Replica, machine: Machine, scheduler: Scheduler, limits: GroupLimits | None = None
+        self,
+        replica: Replica,
+        machine: Machine,
+        scheduler: Scheduler,
+        checksums: Checksums,
+        limits: GroupLimits | None = None,
     ) -> None:
         self.replica = replica
         self.machine = machine
+        self.checksums = checksums
         self.figures = GroupFigures()
         self._limits = limits or GroupLimits()
         self._scheduler = scheduler
@@ -53,6 +65,8 @@ class GroupService:
         self._sweep_timer: Timer | None = None
         self._assigned: Own | None = None  # what the map says and the leader has not found in the machine
         self._own_from_s = 0.0  # no ownership is proposed earlier
+        checksums.attach(self._wake, self._fence_moved)
+        self._fence_moved()
         replica.on_leadership(self._on_leadership)
         if replica.is_leader:
             self._on_leadership(True)
@@ -96,6 +110,20 @@ class GroupService:
             self._reads.add_page(call)
         self._continue(call, failure)
 
+    def checksum(self, call: ChecksumCall) -> None:
+        """Say what is known of a hash of the state, at once."""
+        if call.request.begin:
+            if failure := self._obstacle():
+                call.fail(failure)
+                return
+            self.checksums.begin()
+        call.reply(self.checksums.answer(call.request))
+
+    def hand_over(self, to: str) -> None:
+        """Hand leadership to another replica, if this one leads and the other's state is not known to be wrong."""
+        if self.replica.is_leader and to not in self.checksums.suspects:
+            self.replica.transfer_leadership(to)
+
     def assign(self, ranges: Iterable[tuple[int, int]], epoch: int) -> None:
         """The cluster map of `epoch` gives these slots to the group; the leader logs it when it is news."""
         if epoch <= self._reads.answers.map_epoch:
@@ -108,6 +136,7 @@ class GroupService:
         """Answer everybody and stop. The replica is closed by its host."""
         self._closed = True
         self._leading = False
+        self.checksums.close()
         self._fail_writes(self._queue.take_all(), failures.CLOSING)
         for flight in self._flights:
             self._fail_writes(flight.writes, failures.CLOSING_WRITE)
@@ -121,6 +150,10 @@ class GroupService:
         """Why nothing can be done here at present."""
         if self._closed:
             return failures.CLOSING
+        if self.checksums.fence.is_up:
+            return failures.not_leader(
+                "" if self.replica.is_leader else self.replica.leader, self._limits.retry_after_ms
+            )
         if not self._leading:
             return failures.not_leader(self.replica.leader, self._limits.retry_after_ms)
         return None
@@ -143,6 +176,7 @@ class GroupService:
         if self._closed:
             return
         self._leading = leading
+        self.checksums.lead(leading=leading)
         if leading:
             self._clock.start()
             self._arm_expiry()
@@ -151,6 +185,9 @@ class GroupService:
             failure = failures.not_leader(self.replica.leader, self._limits.retry_after_ms)
             self._fail_writes(self._queue.take_all(), failure)
             self._reads.fail_unasked(failure)
+
+    def _fence_moved(self) -> None:
+        self._reads.answers.fenced = self.checksums.fence.is_up
 
     def _wake(self) -> None:
         if not self._turn_is_due:
@@ -173,14 +210,17 @@ class GroupService:
         """Put everything that waits into one entry; False when nothing does."""
         writes = self._take_writes()
         own = self._news_of_ownership()
-        if not (writes or own or self._time_entry_is_due or self._reads.want_entry):
+        checksum, verdict = self.checksums.take()
+        part_of_check = bool(checksum or verdict)
+        if not (writes or own or part_of_check or self._time_entry_is_due or self._reads.want_entry):
             return False
         self._time_entry_is_due = False
-        flight = _Flight(writes, self._reads.take_due(), own)
+        flight = _Flight(writes, self._reads.take_due(), own, part_of_check=part_of_check)
         self._flights.append(flight)
         self.figures.count_entry(len(writes))
         operations = [(call.request.id, call.request.operation) for call in writes]
-        self.replica.propose(encode(Entry(self._clock.now_ms(), operations, own)), partial(self._landed, flight))
+        entry = Entry(self._clock.now_ms(), operations, own, checksum, verdict)
+        self.replica.propose(encode(entry), partial(self._landed, flight))
         return True
 
     def _take_writes(self) -> list[WriteCall]:
@@ -204,6 +244,10 @@ class GroupService:
     def _landed(self, flight: _Flight, outcome: Outcome) -> None:
         """The entry's outcome is known."""
         self._flights.remove(flight)
+        if flight.part_of_check:
+            self.checksums.landed(committed=isinstance(outcome, Committed))
+        if isinstance(outcome, Committed) and self.checksums.fence.is_up:
+            outcome = Unknown("")  # it is in the log, but what this machine made of it may be wrong
         if isinstance(outcome, Committed):
             self._deliver(flight.writes, outcome.result)
             self._reads.finish(flight.readers)

@@ -14,14 +14,18 @@ from pathlib import Path
 
 from placement import PLACEMENT_GROUP, MapHolder, PlacementClient, PlacementMachine, PlacementService
 from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload, WireNetwork, exit_process, receiving
+from shard.checksums import Checksums
+from shard.colleagues import NodeColleagues
+from shard.fence_mark import MarkFile
 from shard.group import GroupService
 from shard.machine import Machine
 from shard.map_file import MapFile
+from shard.seams import ChecksumPace
 from shard.service import ShardService
 from shard.settings import NodeSettings
 from wire import Call, RpcClient, RpcServer, TlsConfig
 from wire.address import parse_address
-from wire.messages import ClusterMap, GroupBeat, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
+from wire.messages import ClusterMap, GroupBeat, GroupInfo, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
 from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
 
 logger = logging.getLogger(__name__)
@@ -56,6 +60,7 @@ class Node:
             directory.record_log_begun()
         map_file = MapFile(Path(settings.data_dir) / "map.msgpack")
         self._holder = MapHolder(settings.cluster, load=map_file.load, save=map_file.save)
+        self._colleagues = NodeColleagues(settings.id, lambda: self._holder.current, self._connect)
         self._placement = self._host_placement()
         self._client: PlacementClient | None = None
         self._server.on(WATCH_MAP, self._holder.watch)
@@ -150,18 +155,29 @@ class Node:
         self._network.learn({node.id: node.address for node in cluster_map.nodes if node.id != self._settings.id})
         for group in cluster_map.groups:
             if self._settings.id in group.replicas and group.id not in self._groups:
-                machine = Machine()
-                replica = self._host.create(group.id, group.replicas, machine)
-                self._groups[group.id] = GroupService(replica, machine, self._loop)
+                self._groups[group.id] = self._host_group(group)
         for number, service in self._groups.items():
             ranges = [(slots.first, slots.last) for slots in cluster_map.slots if slots.group == number]
             service.assign(ranges, cluster_map.epoch)
 
+    def _host_group(self, group: GroupInfo) -> GroupService:
+        machine = Machine()
+        replica = self._host.create(group.id, group.replicas, machine)
+        checksums = Checksums(
+            replica,
+            machine,
+            self._loop,
+            colleagues=self._colleagues,
+            marks=MarkFile(self._directory.disk, group.id, exit_process),
+            pace=ChecksumPace(entries=self._settings.checksum_entries),
+        )
+        return GroupService(replica, machine, self._loop, checksums)
+
     def _hand_over(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
-            replica = self._host.replicas.get(transfer.group)
-            if replica is not None and replica.is_leader:
-                replica.transfer_leadership(transfer.to)
+            service = self._groups.get(transfer.group)
+            if service is not None:
+                service.hand_over(transfer.to)
 
     def _leave_leadership(self) -> None:
         """A planned stop should not cost the others an election timeout."""
@@ -209,6 +225,7 @@ class Node:
 
     def _group_status(self, number: int, replica: SafeReplica) -> GroupStatus:
         machine = replica.machine
+        checksums = self._groups[number].checksums if number in self._groups else None
         return GroupStatus(
             id=number,
             role=replica.role,
@@ -220,6 +237,9 @@ class Node:
             snapshot_index=replica.snapshot_index,
             keys=machine.keys if isinstance(machine, Machine) else 0,
             bytes=machine.size_bytes if isinstance(machine, Machine) else 0,
+            checked_index=checksums.checked_index if checksums else 0,
+            diverged=checksums.diverged if checksums else False,
+            fenced=replica.is_fenced,
         )
 
     # --- channels --------------------------------------------------------------------------------------------------

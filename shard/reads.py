@@ -51,12 +51,16 @@ class Answers:
 
     def __init__(self, replica: Replica, machine: Machine, limits: GroupLimits) -> None:
         self.map_epoch = 0  # of the newest map that the node has
+        self.fenced = False  # the machine's state was found wrong
         self._replica = replica
         self._machine = machine
         self._limits = limits
 
     def keys(self, call: ReadCall, age_ms: int, now_ms: int) -> bool:
         """Answer a read of keys with data that may be `age_ms` old."""
+        if self.fenced:
+            call.fail(failures.FENCED)
+            return True
         results = [self._result(key, now_ms) for key in call.request.keys]
         if None in results:
             return False
@@ -68,6 +72,9 @@ class Answers:
 
     def page(self, call: ListCall, now_ms: int) -> bool:
         """Answer a page of keys."""
+        if self.fenced:
+            call.fail(failures.FENCED)
+            return True
         asked = call.request
         page = self._machine.page(asked.prefix, asked.after, asked.limit, now_ms, with_values=asked.with_values)
         if page.due:

@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from wire.errors import Code, Failure
+from wire.messages import ChecksumReply, ChecksumRequest
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 
@@ -28,6 +29,35 @@ class Scheduler(Protocol):
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
         """Call after `delay` seconds."""
+
+
+class Colleagues(Protocol):
+    """The nodes that host the other replicas of a group, and this one's name."""
+
+    node: str
+
+    def ask(self, node: str, request: ChecksumRequest, take: Callable[[ChecksumReply], None]) -> None:
+        """Ask a node; `take` gets its answer, or is never called when there is none."""
+
+
+class ChecksumPace(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how fast the state is checked.
+
+    Attributes:
+        entries: a request is logged after so many entries, or as many as there are keys when they are more; 0: never.
+        slice_s: longest stretch of the loop spent on hashing.
+        pause_s: between two stretches.
+        ask_interval_s: between two questions to a replica that has not answered.
+        gather_s: how long the leader waits for all replicas before it does without.
+        retry_s: when hashes differed and no majority was found, the next request is logged after this.
+    """
+
+    entries: int = 20_000
+    slice_s: float = 0.001
+    pause_s: float = 0.004
+    ask_interval_s: float = 0.5
+    gather_s: float = 60.0
+    retry_s: float = 10.0
 
 
 class GroupLimits(msgspec.Struct, frozen=True, kw_only=True):

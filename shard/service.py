@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from shard import failures
-from shard.group import GroupService
+from shard.group import ChecksumCall, GroupService
 from shard.reads import ListCall, ReadCall
 from shard.write_queue import WriteCall
 from wire.messages import (
@@ -20,7 +20,7 @@ from wire.messages import (
     Touch,
     TouchItem,
 )
-from wire.methods import LIST, READ, WRITE
+from wire.methods import CHECKSUM, LIST, READ, WRITE
 from wire.rpc import Call, Method
 
 RequestT = TypeVar("RequestT")
@@ -39,13 +39,14 @@ class Registrar(Protocol):
 
 
 class ShardService:
-    """Answers WRITE, READ and LIST for the groups that a node hosts; `groups` may change at any time."""
+    """Answers WRITE, READ, LIST and CHECKSUM for the groups that a node hosts; `groups` may change at any time."""
 
     def __init__(self, groups: Mapping[int, GroupService], server: Registrar) -> None:
         self._groups = groups
         server.on(WRITE, self.write)
         server.on(READ, self.read)
         server.on(LIST, self.page)
+        server.on(CHECKSUM, self.checksum)
 
     def write(self, call: WriteCall) -> None:
         """Check and queue a write."""
@@ -68,6 +69,14 @@ class ShardService:
             call.fail(failures.NOT_HOSTED)
         else:
             group.read(call)
+
+    def checksum(self, call: ChecksumCall) -> None:
+        """Say what is known of a hash of the state; have a new one requested if the caller asks for that."""
+        group = self._groups.get(call.request.group)
+        if group is None:
+            call.fail(failures.NOT_HOSTED)
+        else:
+            group.checksum(call)
 
     def page(self, call: ListCall) -> None:
         """Check and begin a list."""

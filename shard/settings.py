@@ -47,6 +47,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_bytes: Annotated[
         int, msgspec.Meta(description="log of a group, in bytes, after which it takes a snapshot", ge=4 << 10)
     ] = RaftConfig().snapshot_bytes
+    checksum_entries: Annotated[
+        int,
+        msgspec.Meta(description="compare the state of a group's replicas after so many entries; 0 is never", ge=0),
+    ] = 20_000
     tls_cert: Annotated[str, msgspec.Meta(description="certificate (PEM) of this node")] = ""
     tls_key: Annotated[str, msgspec.Meta(description="its private key (PEM)")] = ""
     tls_ca: Annotated[str, msgspec.Meta(description="certificate authority (PEM) of the cluster")] = ""

@@ -168,6 +168,51 @@ class ListReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     revision: int
 
 
+# --- state checksums ----------------------------------------------------------------------------------------------
+
+
+class HashState(enum.IntEnum):
+    """Whether a replica can tell the hash of its state at an index."""
+
+    KNOWN = 0
+    PENDING = 1  # the entry is not applied yet, or the hash is being taken
+    UNABLE = 2  # it never will: it was restarted or got a snapshot since, or it is fenced
+
+
+class ChecksumRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Ask a replica for the hash of its state right after the entry `index`, at which one must have been requested.
+
+    Attributes:
+        group: the group's number.
+        index: 0 asks for the newest hash that the replica has.
+        begin: have a new request logged first; only the group's leader can. The answer does not wait for it.
+    """
+
+    group: int
+    index: int = 0
+    begin: bool = False
+
+
+class ChecksumReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a replica knows of the hashes of its state.
+
+    Attributes:
+        state: whether `hash` means something.
+        index: of which state it is.
+        hash: 64 bits.
+        checked_index: the newest index at which a majority was found to agree.
+        diverged: the newest comparison found a difference.
+        fenced: this replica's own state was found wrong; it serves nothing.
+    """
+
+    state: HashState
+    index: int
+    hash: int = 0
+    checked_index: int = 0
+    diverged: bool = False
+    fenced: bool = False
+
+
 # --- the cluster map ----------------------------------------------------------------------------------------------
 
 
@@ -264,7 +309,10 @@ class StatusRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GroupStatus(msgspec.Struct, frozen=True, array_like=True):
-    """One replica. `role` is leader, follower or candidate; `leader` a node id or "" when none is known."""
+    """One replica. `role` is leader, follower or candidate; `leader` a node id or "" when none is known.
+
+    `checked_index`, `diverged` and `fenced` are as in ChecksumReply.
+    """
 
     id: int
     role: str
@@ -276,6 +324,9 @@ class GroupStatus(msgspec.Struct, frozen=True, array_like=True):
     snapshot_index: int
     keys: int
     bytes: int
+    checked_index: int = 0
+    diverged: bool = False
+    fenced: bool = False
 
 
 class NodeStatus(msgspec.Struct, frozen=True, array_like=True):

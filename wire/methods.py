@@ -4,6 +4,8 @@ Number 8 is taken by the notification that carries Raft messages; raft/ defines 
 """
 
 from wire.messages import (
+    ChecksumReply,
+    ChecksumRequest,
     ClusterMap,
     HeartbeatReply,
     HeartbeatRequest,
@@ -28,3 +30,4 @@ STATUS = Method(4, "status", StatusRequest, NodeStatus)
 WATCH_MAP = Method(5, "watch_map", WatchMapRequest, ClusterMap)
 REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
+CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)

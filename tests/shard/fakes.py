@@ -4,10 +4,14 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from raft.interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, StateMachine
+from shard.fence_mark import Mark
 from shard.machine import Entry, decode
 from wire.errors import Failure
 from wire.messages import (
+    ChecksumReply,
+    ChecksumRequest,
     Consistency,
+    HashState,
     ListReply,
     ListRequest,
     Operation,
@@ -94,6 +98,8 @@ class FakeReplica:
         self.refuse: Refused | None = None
         self.age = 0
         self.transferred_to = ""
+        self.fenced_at = -1
+        self.snapshot_index = 0
 
     @property
     def role(self) -> str:
@@ -106,10 +112,6 @@ class FakeReplica:
     @property
     def last_index(self) -> int:
         return self.applied_index + len(self.proposed)
-
-    @property
-    def snapshot_index(self) -> int:
-        return 0
 
     @property
     def replicas(self) -> tuple[str, ...]:
@@ -134,6 +136,13 @@ class FakeReplica:
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
         self.listeners.append(listener)
 
+    def fence(self, index: int) -> None:
+        self.fenced_at = index
+
+    @property
+    def is_fenced(self) -> bool:
+        return self.fenced_at >= self.snapshot_index
+
     def lead(self, *, leading: bool = True) -> None:
         self.is_leader = leading
         for listener in self.listeners:
@@ -156,6 +165,39 @@ class FakeReplica:
         asked, self.asked = self.asked, []
         for done in asked:
             done(ReadGranted(by_lease))
+
+
+class FakeColleagues:
+    """Keeps every question until the test answers it."""
+
+    node = "n1"
+
+    def __init__(self) -> None:
+        self.asked: dict[str, tuple[ChecksumRequest, Callable[[ChecksumReply], None]]] = {}
+
+    def ask(self, node: str, request: ChecksumRequest, take: Callable[[ChecksumReply], None]) -> None:
+        self.asked[node] = request, take
+
+    def answer(self, node: str, found: int | None) -> None:
+        request, take = self.asked.pop(node)
+        state = HashState.UNABLE if found is None else HashState.KNOWN
+        take(ChecksumReply(state, request.index, found or 0))
+
+
+class FakeMarks:
+    """A disk that keeps one mark."""
+
+    def __init__(self) -> None:
+        self.mark: Mark | None = None
+
+    def load(self) -> Mark | None:
+        return self.mark
+
+    def save(self, mark: Mark) -> None:
+        self.mark = mark
+
+    def remove(self) -> None:
+        self.mark = None
 
 
 class Answered(Generic[RequestT, ReplyT]):

@@ -2,21 +2,29 @@
 
 from typing import Any
 
+from shard.checksums import Checksums
 from shard.group import GroupService
 from shard.machine import Machine
-from shard.seams import GroupLimits
+from shard.seams import ChecksumPace, GroupLimits
 from tests.shard.build import EVERY_SLOT
-from tests.shard.fakes import FakeReplica, FakeScheduler, Write
+from tests.shard.fakes import FakeColleagues, FakeMarks, FakeReplica, FakeScheduler, Write
 
 
 class House:
     """A group under test; it leads and owns every slot unless told otherwise."""
 
-    def __init__(self, *, lead: bool = True, **limits: Any) -> None:
+    def __init__(
+        self, *, lead: bool = True, pace: ChecksumPace | None = None, marks: FakeMarks | None = None, **limits: Any
+    ) -> None:
         self.machine = Machine()
         self.replica = FakeReplica(self.machine)
         self.scheduler = FakeScheduler()
-        self.group = GroupService(self.replica, self.machine, self.scheduler, GroupLimits(**limits))
+        self.colleagues = FakeColleagues()
+        self.marks = marks or FakeMarks()
+        self.checksums = Checksums(
+            self.replica, self.machine, self.scheduler, colleagues=self.colleagues, marks=self.marks, pace=pace
+        )
+        self.group = GroupService(self.replica, self.machine, self.scheduler, self.checksums, GroupLimits(**limits))
         if lead:
             self.group.assign(EVERY_SLOT, 1)
             self.replica.lead()

@@ -3,7 +3,8 @@
 Every key has one client, which does one thing at a time and repeats a write, with the same operation id, until it is
 acknowledged. So after each acknowledged write a linearizable read, wherever it is served, must give exactly that value:
 a write that was lost, applied twice, overtaken by its own late repetition or read too early shows. Some keys live for
-a time: they must not go early, and once seen gone they must not come back.
+a time: they must not go early, and once seen gone they must not come back. Replicas compare their states all the time:
+none may ever be found wrong, unless a test made it so.
 """
 
 from collections.abc import Callable
@@ -11,13 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from raft.host import RaftHost
+from raft.replica import SafeReplica
+from shard.checksums import Checksums
+from shard.fence_mark import MarkFile
 from shard.group import GroupService
-from shard.machine import Machine
+from shard.machine import Machine, Verdict
+from shard.seams import ChecksumPace
 from tests.simulation.history import GroupHistory, History, Violation
 from tests.simulation.safe import SafeCluster, SimNode
-from tests.simulation.world import World
+from tests.simulation.world import Life, World
 from wire.errors import Failure
 from wire.messages import (
+    ChecksumReply,
+    ChecksumRequest,
     Delete,
     Operation,
     OperationId,
@@ -36,6 +43,7 @@ from wire.rpc import Call, Peer
 ATTEMPT_S = 1.0
 LATE_REQUESTS = 0.03
 CLIENTS = 6
+PACE = ChecksumPace(entries=40, slice_s=0.0, pause_s=0.002, ask_interval_s=0.1, gather_s=3.0, retry_s=1.0)
 CLOCK_ERROR = 0.06  # clocks tick up to 2 % faster or slower than true time, and a leader's time is handed on
 
 
@@ -53,10 +61,56 @@ class RecordingMachine(Machine):
         return replies
 
 
+class Question:
+    """A node asks another for a hash, or is told it: what travels over the network beside packets."""
+
+    def __init__(self, request: ChecksumRequest, take: Callable[[ChecksumReply], None]) -> None:
+        self.request, self.take = request, take
+        self.reply: ChecksumReply | None = None
+
+
+class SimColleagues:
+    """Asks over the simulated network, which may lose, delay or repeat questions and answers."""
+
+    def __init__(self, cluster: "KeyCluster", node: str, life: Life) -> None:
+        self._cluster = cluster
+        self.node = node
+        self._life = life
+
+    def ask(self, node: str, request: ChecksumRequest, take: Callable[[ChecksumReply], None]) -> None:
+        def take_if_alive(reply: ChecksumReply) -> None:
+            self._life.run(lambda: take(reply))
+
+        self._cluster.network.send(self.node, node, Question(request, take_if_alive))
+
+
+class RecordingChecksums(Checksums):
+    """The real checks; a difference is a broken promise, unless the test has made it."""
+
+    def __init__(self, cluster: "KeyCluster", node: "KeyNode", replica: SafeReplica, machine: Machine) -> None:
+        assert node.life is not None
+        self._cluster = cluster
+        super().__init__(
+            replica,
+            machine,
+            node.life,
+            colleagues=SimColleagues(cluster, node.name, node.life),
+            marks=MarkFile(node.disk, replica.group, node.die_of),
+            pace=PACE,
+        )
+
+    def verdict_reached(self, verdict: Verdict) -> None:
+        super().verdict_reached(verdict)
+        self._cluster.history.outcomes["verdicts on states"] += 1
+        if (self.diverged or self.fence.is_up) and not self._cluster.is_corrupted:
+            raise Violation(f"the states of replicas differ at {verdict.index}: {verdict.hashes}")
+
+
 class KeyNode(SimNode):
     """Hosts the real group service."""
 
     host: RaftHost
+    _cluster: "KeyCluster"
 
     def start(self) -> None:
         self.services: dict[int, GroupService] = {}
@@ -70,9 +124,13 @@ class KeyNode(SimNode):
         self.key_machines[group] = machine
         replica = self.host.create(group, cluster.names, machine)
         replica.on_leadership(lambda leads: self._on_leadership(replica, leads=leads))
-        service = GroupService(replica, machine, self.life)
+        checksums = RecordingChecksums(cluster, self, replica, machine)
+        service = GroupService(replica, machine, self.life, checksums)
         service.assign([(0, 16383)], 1)
         self.services[group] = service
+
+    def die_of(self, reason: str) -> None:
+        self._fatal(reason)
 
 
 class _Desk:
@@ -236,6 +294,7 @@ class KeyCluster(SafeCluster):
     def __init__(self, world: World, replicas: int, history: History) -> None:
         super().__init__(world, replicas, history)
         self.resting = False
+        self.is_corrupted = False  # a test has made replicas differ
         self.clients = [
             Client(self, group, f"key-{group}-{number}", session=1000 * group + number)
             for group in self.groups
@@ -246,6 +305,21 @@ class KeyCluster(SafeCluster):
 
     def _make_node(self, name: str) -> KeyNode:
         return KeyNode(self, name)
+
+    def _deliver(self, sender: str, to: str, message: object) -> None:
+        node = self.nodes[to]
+        if not isinstance(message, Question):
+            super()._deliver(sender, to, message)
+        elif node.life is not None and isinstance(node, KeyNode):
+            node.life.run(lambda: self._answer(node, sender, message))
+
+    def _answer(self, node: KeyNode, sender: str, question: Question) -> None:
+        if question.reply is not None:
+            question.take(question.reply)
+            return
+        answer = Question(question.request, question.take)
+        answer.reply = node.services[question.request.group].checksums.answer(question.request)
+        self.network.send(node.name, sender, answer)
 
     def some_node(self, group: int) -> KeyNode | None:
         """A node to ask: mostly one that leads."""
@@ -275,3 +349,5 @@ class KeyCluster(SafeCluster):
         outcomes["keys seen gone"] = sum(client.seen_gone for client in self.clients)
         if not outcomes["writes"]:
             raise Violation("nothing was ever acknowledged")
+        if len(self.names) > 1 and not outcomes["verdicts on states"]:
+            raise Violation("states were never compared")
