@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.caller import GroupCaller, Pace
 from gateway.cluster import Cluster
 from gateway.dispatch import Dispatcher
+from gateway.divergence import DivergenceWatch
 from gateway.docs import Docs
 from gateway.guard import Guard, let_everyone_in
 from gateway.health import Health, HealthPace
@@ -77,16 +78,19 @@ class Gateway:
             pace=health_pace,
         )
         self._status = StatusPage(settings.cluster, self._router, self._pool.channel)
+        self.divergence = DivergenceWatch(lambda: list(self._router.nodes), self._status.ask)
         self._watch_figures()
         self.dispatcher = Dispatcher(ROUTES, self._handlers(), guard, limits or settings.http_limits, self._metrics)
 
     async def start(self) -> None:
-        """Begin to watch the map and to probe the groups."""
+        """Begin to watch the map, to probe the groups and to look for states that differ."""
         self._watcher.start()
         self.health.start()
+        self.divergence.start()
 
     async def close(self) -> None:
-        """Stop both, and close every channel."""
+        """Stop all of them, and close every channel."""
+        await self.divergence.close()
         await self.health.close()
         await self._watcher.close()
         await self._pool.close()
@@ -101,6 +105,7 @@ class Gateway:
         watch("map_age_seconds", "Time since placement confirmed the map.", lambda: self._watcher.age_s)
         watch("groups", "Groups that own slots.", lambda: len(self._router.serving_groups()))
         watch("groups_without_leader", "Groups whose leader has not answered lately.", health.count_silent)
+        watch("state_divergence", "Groups with a replica whose state was found wrong.", self.divergence.count)
         watch("ready", "1 when every check of readiness holds.", lambda: all(check.ok for check in health.checks()))
 
     def _handlers(self) -> dict[str, Handler]:

@@ -62,6 +62,9 @@ _GROUP: Schema = _object(
     applied_index=_COUNT,
     keys=_COUNT,
     bytes=_COUNT,
+    checked_index=_COUNT,
+    diverged={"type": "boolean", "description": "The newest comparison of the replicas' states found a difference."},
+    fenced={"type": "array", "items": _TEXT, "description": "Nodes whose replica was found wrong and serves nothing."},
 )
 _ITEM: Schema = _object(
     ["key", "status"],

@@ -47,6 +47,9 @@ class _Group(msgspec.Struct):
     applied_index: int
     keys: int
     bytes: int
+    checked_index: int
+    diverged: bool
+    fenced: list[str]
 
 
 class _Picture(msgspec.Struct):
@@ -72,13 +75,14 @@ class StatusPage:
         """`GET /status`; nodes that do not answer in time are shown as unreachable."""
         request.query()
         nodes = list(self._router.nodes)
-        replies = await asyncio.gather(*(self._ask(node) for node in nodes))
+        replies = await asyncio.gather(*(self.ask(node) for node in nodes))
         answered = {node.id: reply for node, reply in zip(nodes, replies, strict=True) if reply is not None}
         if not answered:
             raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, "no node of the cluster answers")
         return Answer(data(msgspec.json.encode(self._picture(nodes, answered))))
 
-    async def _ask(self, node: NodeInfo) -> NodeStatus | None:
+    async def ask(self, node: NodeInfo) -> NodeStatus | None:
+        """The status of a node; None when it does not answer in time."""
         try:
             return await self._connect(node.address).call(STATUS, StatusRequest(), NODE_TIMEOUT_S)
         except RpcError:
@@ -115,7 +119,7 @@ def _node(node: NodeInfo, answered: Answers) -> _Node:
 
 
 def _group(group: int, replicas: Sequence[str], answered: Answers) -> _Group:
-    """A group as its leader sees it, else as the replica that has applied most."""
+    """A group as its leader sees it, else as the replica that has applied most; `fenced` are the nodes that say so."""
     seen = [replica for status in answered.values() if (replica := _replica(status, group)) is not None]
     best = max(seen, key=lambda replica: (replica.role == LEADER, replica.term, replica.applied_index), default=None)
     return _Group(
@@ -127,6 +131,9 @@ def _group(group: int, replicas: Sequence[str], answered: Answers) -> _Group:
         applied_index=best.applied_index if best is not None else 0,
         keys=best.keys if best is not None else 0,
         bytes=best.bytes if best is not None else 0,
+        checked_index=max((replica.checked_index for replica in seen), default=0),
+        diverged=any(replica.diverged for replica in seen),
+        fenced=[node for node in replicas if node in answered and _is_fenced(answered[node], group)],
     )
 
 
@@ -140,6 +147,11 @@ def _leader(group: int, answered: Answers) -> str | None:
     return max(claims)[1] if claims else None
 
 
+def _is_fenced(status: NodeStatus, group: int) -> bool:
+    replica = _replica(status, group)
+    return replica is not None and replica.fenced
+
+
 def _replica(status: NodeStatus, group: int) -> GroupStatus | None:
     return next((replica for replica in status.groups if replica.id == group), None)
 
@@ -150,6 +162,7 @@ def _totals(groups: Sequence[_Group], answered: Answers) -> dict[str, int]:
         "keys": sum(group.keys for group in groups),
         "groups": len(groups),
         "groups_without_leader": sum(group.leader is None for group in groups),
+        "groups_diverged": sum(group.diverged or bool(group.fenced) for group in groups),
         "nodes": len(answered),
         "log_bytes": sum(status.log_bytes for status in statuses),
         "log_syncs": sum(status.log_syncs for status in statuses),

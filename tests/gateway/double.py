@@ -79,6 +79,7 @@ class FakeCluster:
         self.index = 0
         self.faults: list[Fault] = []
         self.down: set[str] = set()
+        self.fenced: set[tuple[str, int]] = set()  # (node, group)
         self.broken: dict[int, Failure] = {}  # groups that fail every request
         self.memory: dict[tuple[int, int, int], list[ItemResult]] = {}
         self.floors: dict[tuple[int, int], int] = {}
@@ -228,7 +229,10 @@ class FakeCluster:
     def _group_status(self, node: str, group: int) -> GroupStatus:
         role = "leader" if self.leaders[group] == node else "follower"
         size = sum(len(value) for value, _, _ in self.data[group].values())
-        return GroupStatus(group, role, self.leaders[group], 1, 9, 9, 9, 0, len(self.data[group]), size)
+        fenced = (node, group) in self.fenced
+        return GroupStatus(
+            group, role, self.leaders[group], 1, 9, 9, 9, 0, len(self.data[group]), size, checked_index=7, fenced=fenced
+        )
 
 
 class FakeChannel:

@@ -115,6 +115,31 @@ def test_status_shows_nodes_that_do_not_answer() -> None:
     run(scenario)
 
 
+def test_a_fenced_replica_shows_in_the_status_and_raises_the_alarm_also_when_its_node_is_down() -> None:
+    async def scenario(client: Client) -> None:
+        async def alarm() -> str:
+            text = (await client.send("GET", "/metrics")).body.decode()
+            return text.split("\nconcord_gateway_state_divergence ")[1].partition("\n")[0]
+
+        assert await alarm() == "0.0"
+        client.cluster.fenced.add(("n2", 3))
+        data = (await client.send("GET", "/api/v1/status")).data
+        assert {group["id"]: group["fenced"] for group in data["groups"] if group["fenced"]} == {3: ["n2"]}
+        assert data["metrics"]["groups_diverged"] == 1
+        assert {group["checked_index"] for group in data["groups"]} == {7}
+        await client.gateway.divergence.look()
+        assert await alarm() == "1.0"
+        client.cluster.down.add("n2")
+        await client.gateway.divergence.look()
+        assert await alarm() == "1.0"
+        client.cluster.down.clear()
+        client.cluster.fenced.clear()
+        await client.gateway.divergence.look()
+        assert await alarm() == "0.0"
+
+    run(scenario)
+
+
 def test_metrics_count_requests_retries_and_the_map() -> None:
     async def scenario(client: Client) -> None:
         await client.send("PUT", "/api/v1/kv/a", {"value": 1})

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from concord.cli.console import CliError, Progress, complain, paint, table
 from concord.cli.layout import Layout, Wanted, check_unchanged, decide, gateway_arguments, load, node_arguments, save
 from concord.cli.processes import HEALTHY_AFTER_S, RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN, restart_delay_s
-from concord.cli.status import numbers
+from concord.cli.status import ClusterPart, Group, Node, Status, numbers, run
 
 
 def all_free(_port: int) -> bool:
@@ -111,6 +112,27 @@ def test_restarts_are_at_once_after_a_healthy_life_and_bounded_otherwise() -> No
 )
 def test_group_numbers_are_shown_as_ranges(groups: list[int], shown: str) -> None:
     assert numbers(groups) == shown
+
+
+def status_of(*groups: Group) -> Status:
+    return Status(ClusterPart("local", [Node("n1", "leader"), Node("n2", "follower")]), list(groups))
+
+
+def test_a_cluster_with_a_fenced_replica_is_not_whole_and_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    well = status_of(Group(1, "n1", ["n1", "n2"]))
+    fenced = status_of(Group(1, "n1", ["n1", "n2"]), Group(2, "n1", ["n1", "n2"], fenced=["n2"]))
+    undecided = status_of(Group(1, "n1", ["n1", "n2"], diverged=True))
+    shown = []
+    for status, code in ((well, 0), (fenced, 1), (undecided, 1)):
+        monkeypatch.setattr("concord.cli.status.fetch", lambda _url, _timeout_s, status=status: status)
+        assert run(Namespace(url="", json=False)) == code
+        shown.append(capsys.readouterr().out)
+    assert "every group has a leader" in shown[0]
+    assert "replicas with a WRONG STATE: groups 2" in shown[1]
+    assert "n1 n2 (fenced)" in shown[1]
+    assert "replicas with a WRONG STATE: groups 1" in shown[2]
 
 
 def test_a_table_is_aligned_and_plain_when_nobody_looks() -> None:

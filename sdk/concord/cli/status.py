@@ -14,7 +14,7 @@ from concord.cli.probe import UNREACHABLE_EXIT, error_message, get
 from concord.cli.processes import Process, read_process_list
 
 DESCRIPTION = """Show whether the cluster is whole, its nodes, and who leads which group. Exit code 0: every group has a
-leader; 1: one has none, or the gateway is not ready; 3: nobody answers at the URL."""
+leader and replicas that agree; 1: one has not, or the gateway is not ready; 3: nobody answers at the URL."""
 STATUS_PATH = "/api/v1/status"
 TIMEOUT_S = 5.0
 DEFAULT_URL = "http://127.0.0.1:4000"
@@ -32,11 +32,21 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A Raft group; `leader` is None or "" while it has none."""
+    """A Raft group.
+
+    Attributes:
+        id: its number.
+        leader: None or "" while it has none.
+        replicas: the nodes that host it.
+        diverged: the newest comparison of the replicas' states found a difference.
+        fenced: the nodes whose replica was found wrong; it serves nothing.
+    """
 
     id: int
     leader: str | None = None
     replicas: list[str] = []
+    diverged: bool = False
+    fenced: list[str] = []
 
 
 class ClusterPart(msgspec.Struct, frozen=True):
@@ -62,6 +72,16 @@ class Status(msgspec.Struct, frozen=True):
     def leaderless(self) -> list[int]:
         """Numbers of the groups without a leader, sorted."""
         return sorted(group.id for group in self.groups if not group.leader)
+
+    @property
+    def suspect(self) -> list[int]:
+        """Numbers of the groups with a replica whose state is or may be wrong, sorted."""
+        return sorted(group.id for group in self.groups if group.diverged or group.fenced)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is nothing to worry about."""
+        return bool(self.groups) and not self.leaderless and not self.suspect
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -113,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     else:
         sys.stdout.write(_tables(status))
-    return 1 if status.leaderless or not status.groups else 0
+    return 0 if status.is_whole else 1
 
 
 def fetch(url: str, timeout_s: float) -> Status:
@@ -151,7 +171,7 @@ def _report(url: str, status: Status, processes: Sequence[Process]) -> Report:
         url=url,
         cluster=status.cluster.name,
         epoch=status.epoch,
-        whole=bool(status.groups) and not status.leaderless,
+        whole=status.is_whole,
         nodes=[
             ReportedNode(**msgspec.structs.asdict(node), leads=status.led_by(node.name))
             for node in status.cluster.nodes
@@ -174,11 +194,12 @@ def _local_processes(data_dir: Path, url: str) -> Sequence[Process]:
 
 
 def _tables(status: Status) -> str:
-    leaderless = status.leaderless
-    state = f"no leader: {numbers(leaderless)}" if leaderless else "every group has a leader"
-    summary = f"cluster {status.cluster.name}: {len(status.groups)} groups, epoch {status.epoch}; " + (
-        paint(state, RED, sys.stdout) if leaderless else state
-    )
+    faults = [
+        *([f"no leader: {numbers(status.leaderless)}"] if status.leaderless else []),
+        *([f"replicas with a WRONG STATE: groups {numbers(status.suspect)}"] if status.suspect else []),
+    ]
+    state = paint("; ".join(faults), RED, sys.stdout) if faults else "every group has a leader"
+    summary = f"cluster {status.cluster.name}: {len(status.groups)} groups, epoch {status.epoch}; {state}"
     nodes = [
         [
             node.name,
@@ -189,7 +210,14 @@ def _tables(status: Status) -> str:
         ]
         for node in status.cluster.nodes
     ]
-    groups = [[str(group.id), group.leader or "none", " ".join(group.replicas)] for group in status.groups]
+    groups = [
+        [
+            str(group.id),
+            group.leader or "none",
+            " ".join(f"{node} (fenced)" if node in group.fenced else node for node in group.replicas),
+        ]
+        for group in status.groups
+    ]
     return "\n\n".join(
         [
             summary,
