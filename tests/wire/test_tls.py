@@ -1,7 +1,6 @@
-"""Who may talk to whom, decided by certificates made here."""
+"""Who may talk to whom, decided by certificates."""
 
 import asyncio
-import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,64 +8,14 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.certificates import Authority
 from tests.wire.support import ECHO, KEEP, TOLD, Run, Text, failure_of, hello, raw_client, until
 from wire import Applied, Call, Code, InsecureBindError, Limits, Peer, RpcClient, RpcServer, TlsConfig, TlsConfigError
 from wire.hello import RefusedError
 from wire.tls import CredentialSource, Role, load_credentials, read_identity
 
 LIMITS = Limits(handshake_timeout_s=0.5, goodbye_timeout_s=0.1)
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-class Authority:
-    """Signs certificates into files of a folder."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.name = name
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.path = folder / f"{name}.pem"
-        own = self._builder(name, self.key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        self.path.write_bytes(own.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, *uris: str, file: str = "", days: int = 1) -> TlsConfig:
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder("someone", key, days)
-        if uris:
-            names = [x509.UniformResourceIdentifier(uri) for uri in uris]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        certificate = builder.sign(self.key, hashes.SHA256())
-        stem = file or f"{self.name}-{len(list(self.folder.iterdir()))}"
-        cert_path, key_path = self.folder / f"{stem}.crt", self.folder / f"{stem}.key"
-        cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_path.write_bytes(_pem(key))
-        return TlsConfig(str(cert_path), str(key_path), str(self.path))
-
-    def _builder(self, subject: str, key: ec.EllipticCurvePrivateKey, days: int = 1) -> x509.CertificateBuilder:
-        now = dt.datetime.now(dt.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(_name(subject))
-            .issuer_name(_name(self.name))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=10))
-            .not_valid_after(now + dt.timedelta(days=days))
-        )
 
 
 @pytest.fixture
@@ -342,7 +291,7 @@ def test_files_that_cannot_serve_are_found_when_loaded(
         "no authority": TlsConfig(good.cert, good.key, str(tmp_path / "none")),
         "key of another": TlsConfig(good.cert, second.key, good.ca),
         "other authority": TlsConfig(good.cert, good.key, str(other_authority.path)),
-        "expired": authority.issue("concord://blue/node/n1", days=-1),
+        "expired": authority.issue("concord://blue/node/n1", ends_in=-1),
         "no name": authority.issue(),
         "two names": authority.issue("concord://blue/node/n1", "concord://blue/node/n2"),
         "unknown role": authority.issue("concord://blue/king/n1"),

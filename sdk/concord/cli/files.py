@@ -22,6 +22,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(directory)
 
 
+def write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that is not there yet, with its permissions from the first byte on.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        os.fchmod(descriptor, mode)  # whatever the umask
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
 class DirectoryLock:
     """Keeps a second supervisor away from a data directory; the kernel lets go when the process ends, however."""
 
