@@ -23,8 +23,10 @@ from shard.map_file import MapFile
 from shard.seams import ChecksumPace
 from shard.service import ShardService
 from shard.settings import NodeSettings
-from wire import Call, RpcClient, RpcServer, TlsConfig
+from wire import Call, Limits, RpcClient, RpcServer, TlsConfig
 from wire.address import parse_address
+from wire.descriptors import connections_that_fit, raise_limit
+from wire.limits import DEFAULT_LIMITS
 from wire.messages import ClusterMap, GroupBeat, GroupInfo, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
 from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
 
@@ -49,7 +51,7 @@ class Node:
         self._channels: dict[str, RpcClient] = {}
         self._groups: dict[int, GroupService] = {}
         self._on_fatal = on_fatal
-        self._server = RpcServer(tls=self._tls, cluster=settings.cluster, node=settings.id)
+        self._server = RpcServer(_limits(), self._tls, cluster=settings.cluster, node=settings.id)
         self._network = WireNetwork(
             settings.id, settings.cluster, directory.identity.incarnation, self._connect_to_node
         )
@@ -251,6 +253,11 @@ class Node:
 
     def _connect_to_node(self, address: str, node: str) -> RpcClient:
         return RpcClient(address, tls=self._tls, expect_node=node, cluster=self._settings.cluster)
+
+
+def _limits() -> Limits:
+    """Those of wire, with descriptors kept for the log."""
+    return Limits(connections_max=connections_that_fit(DEFAULT_LIMITS.connections_max, raise_limit()))
 
 
 def _resident_bytes() -> int:
