@@ -7,7 +7,7 @@ same message.
 """
 
 import enum
-from typing import TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
@@ -17,7 +17,12 @@ LIMIT_BULK_ITEMS = 500
 LIMIT_LIST_ITEMS = 1000
 LIMIT_LIST_BYTES = 4 << 20
 LIMIT_TTL_MS = 10 * 365 * 24 * 3600 * 1000
+LIMIT_GROUPS = 16384
 NEVER = 0  # a `ttl_ms` or `expires_ms` of 0: does not expire
+
+T = TypeVar("T")
+Bulk: TypeAlias = Annotated[list[T], msgspec.Meta(max_length=LIMIT_BULK_ITEMS)]
+"""A list that is refused by its length, before its items are made: those of a full frame can take thirty times its size."""
 
 
 # --- operations on keys -------------------------------------------------------------------------------------------
@@ -56,19 +61,19 @@ class TouchItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """Set keys; each item succeeds or fails by itself."""
 
-    items: list[PutItem]
+    items: Bulk[PutItem]
 
 
 class Delete(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     """Delete keys; a key that is not there answers NOT_FOUND."""
 
-    keys: list[str]
+    keys: Bulk[str]
 
 
 class Touch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     """Set the time to live of keys that exist."""
 
-    items: list[TouchItem]
+    items: Bulk[TouchItem]
 
 
 Operation: TypeAlias = Put | Delete | Touch
@@ -127,7 +132,7 @@ class ReadRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Read keys of one group; a read of no keys only asks whether the group can serve such a read."""
 
     group: int
-    keys: list[str]
+    keys: Bulk[str]
     consistency: Consistency = Consistency.LINEARIZABLE
 
 
@@ -284,7 +289,7 @@ class HeartbeatRequest(msgspec.Struct, frozen=True, array_like=True):
     node: str
     incarnation: str
     epoch: int
-    groups: list[GroupBeat]
+    groups: Annotated[list[GroupBeat], msgspec.Meta(max_length=LIMIT_GROUPS)]
 
 
 class Transfer(msgspec.Struct, frozen=True, array_like=True):
