@@ -146,8 +146,8 @@ class RaftHost:
     def receive(self, packet: Packet) -> None:
         """Take what another node sent; the caller has checked who it is."""
         with self._ending_on_error("taking a packet"):
-            if packet.cluster != self._cluster or self._closed:
-                return
+            if packet.cluster != self._cluster or self._closed or packet.sender not in self._connected:
+                return  # only fellow members are remembered: what others say must not grow the file of peers
             if not self._peers.accept(packet.sender, packet.incarnation):
                 return
             for addressed in packet.messages:
