@@ -54,8 +54,8 @@ class WireNetwork:
         return channel
 
 
-def receiving(take: Callable[[Packet], None]) -> tuple[Notification[Packet], Callable[[Peer, Packet], None]]:
-    """The notification that carries packets, and a handler that passes on those whose sender is who it says it is."""
+def receiving(take: Callable[[Packet], None]) -> tuple[Notification[Packet], Callable[[Peer, Packet], None], Role]:
+    """The notification that carries packets, a handler that passes on those whose sender is who it says, and who may send."""
 
     def handle(peer: Peer, packet: Packet) -> None:
         if peer.role and (peer.role != Role.NODE or peer.node != packet.sender):
@@ -63,4 +63,4 @@ def receiving(take: Callable[[Packet], None]) -> tuple[Notification[Packet], Cal
             return
         take(packet)
 
-    return RAFT, handle
+    return RAFT, handle, Role.NODE

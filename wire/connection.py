@@ -17,6 +17,8 @@ from wire.rpc import encode
 
 log = logging.getLogger(__name__)
 
+_WRITE_BYTES = 256 << 10  # in one write
+
 
 class Connection(asyncio.Protocol):
     """One end. Subclasses take the frames in `_received` and learn in `_opened` and `_lost` about beginning and end.
@@ -144,7 +146,8 @@ class Connection(asyncio.Protocol):
     def shut(self) -> None:
         """Send what waits and close; cut the peer off when it does not take it."""
         self.ending = True
-        self._flush()
+        if self.writable:
+            self._write(everything=True)
         self.writable = False
         if self._transport is not None:
             self._transport.close()
@@ -172,9 +175,17 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        if self._out and self.writable and self._transport is not None:
-            data, self._out = self._out, bytearray()
-            self._transport.write(data)
+        self._write(everything=False)
+
+    def _write(self, *, everything: bool) -> None:
+        """Hand the transport what it takes. Piece by piece: it keeps a write, and TLS a buffer of its size, to the end."""
+        while self._out and self._transport is not None and (everything or self.writable):
+            if len(self._out) <= _WRITE_BYTES:
+                piece, self._out = self._out, bytearray()
+            else:
+                piece = self._out[:_WRITE_BYTES]
+                del self._out[:_WRITE_BYTES]
+            self._transport.write(piece)
 
     def _cut_after(self, delay_s: float) -> None:
         self._cut_never()

@@ -20,7 +20,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             client keeps further frames to itself.
         open_calls_max: unanswered calls at which a server stops to read from that peer.
         open_bytes_max: the same for the bytes of their requests.
+        held_bytes_max: for all connections of a server together: bytes of unfinished frames, and unsent bytes over
+            `write_high_water_bytes`. Over it the slowest connection is cut off.
         connections_max: connections of a server, unfinished handshakes included; one more is closed at once.
+        peer_connections_max: connections of one certificate to a server; one more is refused.
+        handshakes_max: those of them that have not greeted yet; for one more the oldest is cut off.
         connect_timeout_s: for a client to connect, shake hands and be greeted.
         handshake_timeout_s: for a server to have its peer's TLS handshake, and again for the greeting.
         backoff_s_min: pause after a failed attempt to connect; doubles with every further one.
@@ -39,7 +43,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     write_high_water_bytes: int = 1 << 20
     open_calls_max: int = 4096
     open_bytes_max: int = 4 * _FRAME_BYTES_MAX
+    held_bytes_max: int = 12 << 20
     connections_max: int = 1024
+    peer_connections_max: int = 8
+    handshakes_max: int = 128
     connect_timeout_s: float = 2.0
     handshake_timeout_s: float = 5.0
     backoff_s_min: float = 0.02

@@ -6,12 +6,13 @@ import socket
 from collections.abc import Callable
 
 from wire.hello import Hello
+from wire.holdings import Holdings
 from wire.limits import DEFAULT_LIMITS, Limits
 from wire.listener import Listener, bind
 from wire.rpc import Call, M, Method, Notification, Peer, Rep, Req
-from wire.service import Service
+from wire.service import Served, Service
 from wire.serving import ServerConnection
-from wire.tls import CredentialSource, TlsConfig
+from wire.tls import CredentialSource, Role, TlsConfig
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,9 @@ class RpcServer:
     ) -> None:
         credentials = CredentialSource(tls) if tls else None
         hello = Hello() if tls else Hello(cluster=cluster, node=node)
-        self._service = Service(limits, hello, credentials)
+        self._service = Service(limits, hello, credentials, Holdings(limits.held_bytes_max))
         self._listener: Listener | None = None
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[Served, asyncio.Task[None]] = {}
 
     def on(self, method: Method[Req, Rep], handler: Callable[[Call[Req, Rep]], None]) -> None:
         """Let `handler` answer the calls of a method. It must not block; it may keep the call and answer it later.
@@ -48,15 +49,19 @@ class RpcServer:
             raise ValueError(f"method {method.number} has a handler")
         self._service.methods[method.number] = (method, handler)
 
-    def on_notification(self, notification: Notification[M], handler: Callable[[Peer, M], None]) -> None:
+    def on_notification(
+        self, notification: Notification[M], handler: Callable[[Peer, M], None], role: Role | None = None
+    ) -> None:
         """Let `handler` take the notifications of a kind. It must not block.
+
+        With `role`, what a peer whose certificate has another one sends is dropped undecoded.
 
         Raises:
             ValueError: the number has a handler.
         """
         if notification.number in self._service.notifications:
             raise ValueError(f"notification {notification.number} has a handler")
-        self._service.notifications[notification.number] = (notification, handler)
+        self._service.notifications[notification.number] = (notification, handler, role or "")
 
     async def start(self, host: str, port: int, *, insecure: bool = False) -> None:
         """Listen on the first address of `host`; with port 0 the kernel chooses one.
@@ -97,7 +102,7 @@ class RpcServer:
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
-        for task in self._handshakes:
+        for task in self._handshakes.values():
             task.cancel()
         for connection in list(service.connections):
             connection.drain()
@@ -105,7 +110,7 @@ class RpcServer:
             for connection in list(service.connections):
                 connection.end("the server is shutting down", planned=True)
             await self._emptied(2 * service.limits.goodbye_timeout_s)
-        await asyncio.gather(*self._handshakes, return_exceptions=True)
+        await asyncio.gather(*self._handshakes.values(), return_exceptions=True)
 
     async def _emptied(self, timeout_s: float) -> bool:
         try:
@@ -121,12 +126,23 @@ class RpcServer:
             log.warning("server: refusing a connection, %d are open", len(service.connections))
             sock.close()
             return
+        if len(service.newcomers) >= service.limits.handshakes_max:
+            self._cut_off_the_oldest_newcomer()
         loop = asyncio.get_running_loop()
         connection = ServerConnection(loop, service)
         service.add(connection)
         task = loop.create_task(self._shake_hands(connection, sock))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        self._handshakes[connection] = task
+        task.add_done_callback(lambda _: self._handshakes.pop(connection, None))
+
+    def _cut_off_the_oldest_newcomer(self) -> None:
+        """An honest peer greets within milliseconds, so that a flood of idle ones leaves it its turn."""
+        oldest = next(iter(self._service.newcomers))
+        self._service.remove(oldest)
+        handshake = self._handshakes.get(oldest)
+        if handshake is not None:
+            handshake.cancel()  # closes the socket
+        oldest.abort()
 
     async def _shake_hands(self, connection: ServerConnection, sock: socket.socket) -> None:
         credentials = self._service.credentials

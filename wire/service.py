@@ -1,15 +1,17 @@
 """What all connections of one server share."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from wire.hello import Hello
+from wire.holdings import Holdings
 from wire.limits import Limits
 from wire.rpc import Call, Method, Notification, Peer
-from wire.tls import CredentialSource
+from wire.tls import CredentialSource, Identity
 
 CallHandler = Callable[[Call[Any, Any]], None]
 NotificationHandler = Callable[[Peer, Any], None]
@@ -24,6 +26,9 @@ class Served(Protocol):
     def end(self, reason: str, *, planned: bool = False) -> None:
         """End it now."""
 
+    def abort(self) -> None:
+        """Cut the peer off."""
+
 
 class Service(msgspec.Struct, eq=False):
     """Handlers, limits and the open connections.
@@ -32,9 +37,12 @@ class Service(msgspec.Struct, eq=False):
         limits: see Limits.
         hello: what the server says of itself.
         credentials: None without TLS.
+        holdings: what slow peers make this server keep in memory.
         methods: what to call for a request, by the method's number.
-        notifications: the same for notifications.
+        notifications: the same for notifications, with the role that a sender must have, "" for any.
         connections: all that are open, unfinished handshakes included.
+        by_identity: how many of them have shown which certificate.
+        newcomers: those of them whose peer has not greeted yet, the oldest first.
         empty: set while there are none.
         draining: no new calls are taken.
     """
@@ -42,9 +50,12 @@ class Service(msgspec.Struct, eq=False):
     limits: Limits
     hello: Hello
     credentials: CredentialSource | None
+    holdings: Holdings
     methods: dict[int, tuple[Method[Any, Any], CallHandler]] = msgspec.field(default_factory=dict)
-    notifications: dict[int, tuple[Notification[Any], NotificationHandler]] = msgspec.field(default_factory=dict)
+    notifications: dict[int, tuple[Notification[Any], NotificationHandler, str]] = msgspec.field(default_factory=dict)
     connections: set[Served] = msgspec.field(default_factory=set)
+    newcomers: dict[Served, None] = msgspec.field(default_factory=dict)
+    by_identity: Counter[Identity] = msgspec.field(default_factory=Counter)
     empty: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     draining: bool = False
 
@@ -55,10 +66,12 @@ class Service(msgspec.Struct, eq=False):
     def add(self, connection: Served) -> None:
         """Count a connection."""
         self.connections.add(connection)
+        self.newcomers[connection] = None
         self.empty.clear()
 
     def remove(self, connection: Served) -> None:
         """Count it no longer."""
         self.connections.discard(connection)
+        self.newcomers.pop(connection, None)
         if not self.connections:
             self.empty.set()

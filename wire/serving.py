@@ -12,15 +12,18 @@ from typing import Any
 
 from wire.connection import Connection
 from wire.errors import Code, Failure
-from wire.frame import FAILURE, GOODBYE, HEADER, HELLO, NOTIFICATION, REPLY, REQUEST, Frame
+from wire.frame import FAILURE, GOODBYE, HEADER, HELLO, NOTIFICATION, REPLY, REQUEST, Frame, FrameDecoder
 from wire.hello import MAGIC, RefusedError, read_hello
 from wire.rpc import UNDECODABLE, Call, Peer, encode, maybe_applied, not_applied
 from wire.service import Service
 from wire.sweep import Sweep
-from wire.tls import check_cluster, read_identity
+from wire.tls import Identity, check_cluster, read_identity
 
 log = logging.getLogger(__name__)
 
+_FRAMES_PER_TURN = 128  # of one connection: thousands at once would hold up everyone else's
+_LARGE_REPLY_BYTES = 4096  # worth a look, within the turn, at what they add up to
+_BACKLOG_FRAME_BYTES = 400  # what the objects of a frame in the backlog take besides its payload
 _GOING_DOWN = "the server is shutting down"
 _TOO_LATE = maybe_applied(Code.TIMEOUT, "the deadline passed before there was an answer")
 _NO_ROOM = maybe_applied(Code.UNKNOWN, "the reply did not fit into the send buffer")
@@ -43,7 +46,12 @@ class ServerConnection(Connection):
         self._greeted = False
         self._open: dict[int, Call[Any, Any]] = {}
         self._open_bytes = 0
+        self._identity: Identity | None = None
+        self._counted = 0  # bytes that the holdings have down for this connection
+        self._finished_frame = False
         self._backlog: deque[tuple[float, Frame]] = deque()  # with the time of arrival
+        self._backlog_bytes = 0
+        self._goes_on = False  # with the backlog, in a later turn
         self._sweep = Sweep(service.limits.sweep_interval_s, self._expire)
 
     # --- beginning and end
@@ -54,12 +62,21 @@ class ServerConnection(Connection):
         if self._service.credentials is not None:
             identity = read_identity(transport.get_extra_info("ssl_object").getpeercert())
             check_cluster(self._service.credentials.identity, identity)
+            self._count_identity(identity)
             self.peer = Peer(identity.id, identity.cluster, identity.role, self._address)
+
+    def _count_identity(self, identity: Identity) -> None:
+        counts = self._service.by_identity
+        if counts[identity] >= self._limits.peer_connections_max:
+            raise RefusedError(f"{identity.role} {identity.id!r} has {counts[identity]} connections already")
+        counts[identity] += 1
+        self._identity = identity
 
     def _greet(self, frame: Frame) -> None:
         read_hello(frame, self._service.hello)
         self._cut_never()
         self._greeted = True
+        self._service.newcomers.pop(self, None)
         self._decoder.frame_bytes_max = self._limits.frame_bytes_max
         self.send(HELLO, encode(self._service.hello), correlation=MAGIC)
         if self._service.draining:
@@ -74,27 +91,78 @@ class ServerConnection(Connection):
         if self._greeted and error is not None:
             log.info("server: lost the connection with %s: %s", self._address, error)
         self._sweep.stop()
-        self._backlog.clear()
         for call in self._open.values():
             call.desk = None
         self._open.clear()
+        self._let_go()
+        if self._identity is not None:
+            self._service.by_identity.subtract([self._identity])
         self._service.remove(self)
+
+    # --- what this peer makes the server keep in memory
+
+    def data_received(self, data: bytes) -> None:
+        """Cut the bytes into frames; count those of an unfinished one."""
+        super().data_received(data)
+        if (self._decoder.held_bytes or self._backlog or self._counted) and not self.ending:
+            self._count(progress=self._finished_frame)
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: only now does the transport say how much waits in it."""
+        super().pause_writing()
+        if not self.ending:
+            self._count(progress=False)
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        super().resume_writing()
+        if self._counted:
+            self._count(progress=True)
+
+    def abort(self) -> None:
+        """Cut the peer off; what is kept for it goes at once, not when the loop gets round to it."""
+        super().abort()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._out = bytearray()
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self._decoder = FrameDecoder(self._limits.hello_bytes_max)
+        self._counted = 0
+        self._service.holdings.note(self, 0, progress=True)
+
+    def _count(self, *, progress: bool) -> None:
+        unsent = self.buffered_bytes
+        held = self._decoder.held_bytes + self._backlog_bytes
+        if unsent > self._limits.write_high_water_bytes:
+            held += unsent
+        self._counted = held
+        cut = self._service.holdings.note(self, held, progress=progress)
+        if cut:
+            log.warning("server: cut off %d slow peers, which kept too much memory in use", cut)
 
     # --- taking frames in
 
     def _received(self, frames: list[Frame]) -> None:
+        self._finished_frame = bool(frames)
         if not self._greeted and frames:
             self._greet(frames.pop(0))
         arrived = self._loop.time()
         if self._backlog:
-            self._backlog.extend((arrived, frame) for frame in frames)
+            self._put_off(arrived, frames)
             return
         for taken, frame in enumerate(frames):
-            if self._is_full():
-                self._backlog.extend((arrived, frame) for frame in frames[taken:])
+            if taken >= _FRAMES_PER_TURN or self._is_full():
+                self._put_off(arrived, frames[taken:])
                 self._set_reading(on=False)
+                self._go_on_later()
                 return
             self._take(arrived, frame)
+
+    def _put_off(self, arrived: float, frames: list[Frame]) -> None:
+        self._backlog.extend((arrived, frame) for frame in frames)
+        self._backlog_bytes += sum(_BACKLOG_FRAME_BYTES + len(frame.payload) for frame in frames)
 
     def _is_full(self) -> bool:
         limits = self._limits
@@ -107,17 +175,37 @@ class ServerConnection(Connection):
 
     def _flush(self) -> None:
         super()._flush()
+        if self._counted and not self.ending:
+            self._count(progress=False)
+        if not self._goes_on:
+            self._go_on()
+
+    def _go_on_later(self) -> None:
+        if not self._goes_on:
+            self._goes_on = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
         if self._backlog and not self.ending:
             self._take_backlog()
 
     def _take_backlog(self) -> None:
         try:
-            while self._backlog and not self._is_full():
-                self._take(*self._backlog.popleft())
+            for _ in range(_FRAMES_PER_TURN):
+                if not self._backlog or self._is_full():
+                    break
+                arrived, frame = self._backlog.popleft()
+                self._backlog_bytes -= _BACKLOG_FRAME_BYTES + len(frame.payload)
+                self._take(arrived, frame)
         except RefusedError as error:
             self.end(str(error))
         if not self._backlog:
             self._set_reading(on=True)
+        elif not self._is_full():
+            self._go_on_later()
+        if self._counted and not self.ending:
+            self._count(progress=not self._backlog)
 
     def _take(self, arrived: float, frame: Frame) -> None:
         if frame.kind == REQUEST:
@@ -170,7 +258,10 @@ class ServerConnection(Connection):
         if route is None:
             log.info("server: %s sent the unknown notification %d", self._address, frame.number)
             return
-        notification, handler = route
+        notification, handler, role = route
+        if role and self.peer.role not in ("", role):
+            log.warning("server: %s %r sent a %s: dropped", self.peer.role, self.peer.node, notification.name)
+            return
         try:
             message = notification.decode(frame.payload)
         except UNDECODABLE as error:
@@ -198,6 +289,8 @@ class ServerConnection(Connection):
             self.refuse(call, _NO_ROOM)
         else:
             self._close_call(call, REPLY, payload)
+            if len(payload) > _LARGE_REPLY_BYTES and len(self._out) > self._limits.write_high_water_bytes:
+                self._count(progress=False)
 
     def _has_room_for(self, size: int) -> bool:
         waiting = (

@@ -8,6 +8,7 @@ from raft import host as host_module
 from raft.host import _parts
 from raft.messages import Addressed, AppendEntries, LogEntry, Packet, VoteReply
 from raft.network import WireNetwork, receiving
+from raft.peers import Peers
 from tests.raft.members import CONFIG, GROUP, FatalError, Group, ListMachine, append, entries
 from wire import Peer, Role, RpcClient
 
@@ -165,9 +166,18 @@ def test_groups_that_the_log_knows_can_be_asked_for_after_a_restart() -> None:
 )
 def test_a_packet_is_taken_from_the_node_that_it_names_only(peer: Peer, taken: bool) -> None:  # noqa: FBT001 - a table
     packets: list[Packet] = []
-    _notification, handle = receiving(packets.append)
+    _notification, handle, _role = receiving(packets.append)
     handle(peer, Packet("test", "a", "a", [Addressed(GROUP, MESSAGE)]))
     assert bool(packets) is taken
+
+
+def test_a_sender_that_shares_no_group_is_not_remembered() -> None:
+    member = Group()["a"]
+    for sender in ("stranger", "a", "b"):
+        member.host.receive(Packet("test", sender, sender, [Addressed(GROUP, MESSAGE)]))
+    known = Peers(member.disk)
+    assert known.accept("stranger", "its first contact is still to come")
+    assert not known.accept("b", "another")
 
 
 # --- connections ---------------------------------------------------------------------------------------------------

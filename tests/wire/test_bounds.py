@@ -14,6 +14,7 @@ from tests.wire.support import (
     Run,
     Text,
     failure_of,
+    frame,
     hello,
     pair,
     raw_client,
@@ -22,8 +23,8 @@ from tests.wire.support import (
     until,
 )
 from wire import Applied, Call, Code, Limits, RpcClient
-from wire.frame import REPLY
-from wire.rpc import decode_failure
+from wire.frame import REPLY, REQUEST
+from wire.rpc import decode_failure, encode
 from wire.serving import ServerConnection
 
 
@@ -258,6 +259,84 @@ def test_a_greeted_connection_may_be_idle(run: Run) -> None:
             answer = await idle.receive()
             assert answer is not None
             assert answer.kind == REPLY
+
+    run(scenario())
+
+
+def test_the_oldest_newcomer_makes_room_for_one_too_many(run: Run) -> None:
+    async def scenario() -> None:
+        async with (
+            pair(Limits(handshakes_max=2, handshake_timeout_s=30)) as it,
+            raw_client(it.server.address) as first,
+            raw_client(it.server.address) as second,
+        ):
+            await until(lambda: it.server.connections == 2)
+            assert (await it.echo("there is room")).text == "there is room"
+            assert await first.receive() is None
+            await second.greet()
+            assert it.server.connections == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("limits", [Limits(held_bytes_max=100_000), Limits(held_bytes_max=50_000)], ids=["sum", "each"])
+def test_of_peers_with_half_a_frame_too_many_the_one_that_began_first_is_cut_off(run: Run, limits: Limits) -> None:
+    whole = frame(REQUEST, encode(Text("", bytes(80_000))), ECHO.number, 1, 10_000)
+
+    async def scenario() -> None:
+        async with pair(limits) as it, raw_client(it.server.address) as first, raw_client(it.server.address) as second:
+            await first.greet()
+            await second.greet()
+            holdings = it.server._service.holdings
+            first.send(whole[:70_000])
+            await until(lambda: holdings.total == 70_000)
+            second.send(whole[:60_000])
+            assert await first.receive() is None
+            await until(lambda: holdings.total == 60_000)
+            second.send(whole[60_000:])
+            answer = await second.receive()
+            assert answer is not None
+            assert answer.kind == REPLY
+            await until(lambda: holdings.total == 0)
+
+    run(scenario())
+
+
+def test_of_peers_that_do_not_read_too_many_the_one_that_began_first_is_cut_off(run: Run) -> None:
+    async def scenario() -> None:
+        limits = Limits(write_high_water_bytes=1 << 16, held_bytes_max=12 << 20)
+        async with pair(limits) as it, raw_client(it.server.address) as first, raw_client(it.server.address) as second:
+            it.server._service.methods[KEEP.number] = (KEEP, lambda call: call.reply(Text("", bytes(14 << 20))))
+            for deaf in (first, second):
+                await deaf.greet()
+                deaf.writer.transport.pause_reading()  # type: ignore[attr-defined] # the loops' transports have it
+            first.send(request(1))
+            await until(lambda: it.server._service.holdings.total > 1 << 20)
+            second.send(request(1))
+            await until(lambda: it.server.connections == 1)
+            assert (await it.echo("alive")).text == "alive"
+
+    run(scenario())
+
+
+def test_thousands_of_requests_of_one_peer_do_not_hold_up_the_one_of_another(run: Run) -> None:
+    heard: list[str] = []
+
+    def hear(call: Call[Text, Text]) -> None:
+        heard.append(call.request.text)
+        call.reply(call.request)
+
+    async def scenario() -> None:
+        async with pair() as it, raw_client(it.server.address) as many, raw_client(it.server.address) as one:
+            it.server._service.methods[KEEP.number] = (KEEP, hear)
+            await many.greet()
+            await one.greet()
+            many.send(*[request(n, str(n)) for n in range(1, 1501)])
+            one.send(request(1, "one"))
+            await until(lambda: len(heard) == 1501)
+            assert heard.index("one") < 500
+            heard.remove("one")
+            assert heard == [str(n) for n in range(1, 1501)]
 
     run(scenario())
 

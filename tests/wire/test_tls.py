@@ -90,7 +90,7 @@ def test_a_connection_lost_under_tls_leaves_the_outcome_unknown_and_is_made_agai
             call = client.call(KEEP, Text("x"), 10)
             await until(lambda: kept)
             for connection in list(server._service.connections):
-                connection.abort()  # type: ignore[attr-defined] # Served does not promise it
+                connection.abort()
             assert (await failure_of(call)).code is Code.UNKNOWN
             assert (await client.call(ECHO, Text("again"), 10)).text == "again"
             await client.close()
@@ -251,6 +251,27 @@ def test_half_open_handshakes_are_counted_and_cut_off(run: Run, authority: Autho
             client = RpcClient(server.address, tls=tls)
             assert (await client.call(ECHO, Text("room again"), 10)).text == "room again"
             await client.close()
+
+    run(scenario())
+
+
+def test_one_certificate_gets_so_many_connections_and_another_its_own(run: Run, authority: Authority) -> None:
+    async def scenario() -> None:
+        limits = Limits(peer_connections_max=2)
+        async with served(authority.issue("concord://blue/node/n1"), limits) as (server, _):
+            tls = authority.issue("concord://blue/gateway/g")
+            clients = [RpcClient(server.address, tls=tls, limits=LIMITS) for _ in range(2)]
+            for client in clients:
+                await client.call(ECHO, Text("x"), 10)
+            await _is_refused(server, tls)
+            other = RpcClient(server.address, tls=authority.issue("concord://blue/gateway/h"))
+            assert (await other.call(ECHO, Text("x"), 10)).text == "x"
+            await clients.pop().close()
+            await until(lambda: server.connections == 2)
+            again = RpcClient(server.address, tls=tls)
+            assert (await again.call(ECHO, Text("x"), 10)).text == "x"
+            for client in (*clients, other, again):
+                await client.close()
 
     run(scenario())
 
