@@ -16,14 +16,24 @@ STOP_TIMEOUT_S = 30.0
 
 
 class Nodes:
-    """Three nodes and a gateway; `certificates` is a directory that `concord certs init` made, None for no TLS."""
+    """Three nodes and a gateway.
 
-    def __init__(self, directory: Path, certificates: Path | None = None, durability: str = "fsync") -> None:
+    Args:
+        directory: for their data and logs; made here.
+        certificates: a directory that `concord certs init` made, None for no TLS.
+        durability: of the nodes.
+        files: descriptors that a process may have open, 0 for as many as this one.
+    """
+
+    def __init__(
+        self, directory: Path, certificates: Path | None = None, durability: str = "fsync", files: int = 0
+    ) -> None:
         self.directory = directory
         self.port = free_port()
         self.layout: Layout = decide(Wanted(groups=4), self.port + 1, lambda _port: True)
         self._certificates = certificates
         self._durability = durability
+        self._prefix = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"] if files else []
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         directory.mkdir()
 
@@ -73,7 +83,15 @@ class Nodes:
             tls = [(f"--tls-{flag}", str(self._certificates / file)) for flag, file in files.items()]
         with (self.directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-P", "-m", "concord.cli", *arguments, *itertools.chain.from_iterable(tls)],
+                [
+                    *self._prefix,
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "concord.cli",
+                    *arguments,
+                    *itertools.chain.from_iterable(tls),
+                ],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "sdk"), str(ROOT)])},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -93,9 +111,11 @@ class Nodes:
 
 
 @contextmanager
-def running(directory: Path, certificates: Path | None = None, durability: str = "fsync") -> Iterator[Nodes]:
+def running(
+    directory: Path, certificates: Path | None = None, durability: str = "fsync", files: int = 0
+) -> Iterator[Nodes]:
     """A cluster that is ready; nothing of it is left afterwards."""
-    nodes = Nodes(directory, certificates, durability)
+    nodes = Nodes(directory, certificates, durability, files)
     try:
         nodes.start()
         yield nodes

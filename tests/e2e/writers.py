@@ -3,13 +3,21 @@
 import threading
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from tests.e2e.cluster import Client, LocalCluster, wait_until
+from tests.e2e.cluster import Client, wait_until
 
 KEYS = 8
 BULK = 5
 VERIFY_TIMEOUT_S = 30.0
+
+
+class Served(Protocol):
+    """A cluster that has a gateway on this machine."""
+
+    @property
+    def port(self) -> int:
+        """Where the gateway listens."""
 
 
 class Writer(threading.Thread):
@@ -67,7 +75,7 @@ class Writer(threading.Thread):
 class Writers:
     """Some writers at once, as a context; `check` compares all they were told with what is there."""
 
-    def __init__(self, cluster: LocalCluster, names: str = "abcd", first: int = 1) -> None:
+    def __init__(self, cluster: Served, names: str = "abcd", first: int = 1) -> None:
         self._cluster = cluster
         self._writers = [Writer(cluster.port, name, first) for name in names]
 
