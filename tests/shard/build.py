@@ -1,7 +1,20 @@
 """Short ways to build entries and feed machines."""
 
+from collections.abc import Iterable
+
 from shard.machine import Entry, Machine, Own, encode
-from wire.messages import Delete, ItemResult, Operation, OperationId, Put, PutItem, Touch, TouchItem, WriteReply
+from wire.messages import (
+    LIMIT_BULK_ITEMS,
+    Delete,
+    ItemResult,
+    Operation,
+    OperationId,
+    Put,
+    PutItem,
+    Touch,
+    TouchItem,
+    WriteReply,
+)
 from wire.slots import SLOT_COUNT
 
 EVERY_SLOT = [(0, SLOT_COUNT - 1)]
@@ -34,6 +47,11 @@ class Log:
         [reply] = self.append(Entry(time_ms, [(identity or self.next_id(), operation)]))
         return reply.results
 
+    def fill(self, time_ms: int, items: Iterable[PutItem]) -> None:
+        """Put any number of keys in one entry."""
+        operations = [(self.next_id(), Put(part)) for part in portions(items)]
+        self.append(Entry(time_ms, [*operations]))
+
     def put(self, time_ms: int, key: str, value: bytes = b"1", ttl_ms: int = 0) -> ItemResult:
         return self.write(time_ms, Put([PutItem(key, value, "", ttl_ms)]))[0]
 
@@ -45,6 +63,12 @@ class Log:
 
     def tick(self, time_ms: int) -> None:
         self.append(Entry(time_ms))
+
+
+def portions(items: Iterable[PutItem]) -> list[list[PutItem]]:
+    """The items in lists that one operation may have."""
+    every = list(items)
+    return [every[at : at + LIMIT_BULK_ITEMS] for at in range(0, len(every), LIMIT_BULK_ITEMS)]
 
 
 def names(machine: Machine, prefix: str = "", after: str = "", limit: int = 1000) -> list[str]:

@@ -3,6 +3,7 @@ from typing import Any
 from raft.interface import Refused, Unknown
 from shard.machine import Entry, encode
 from shard.machine.machine import EXPIRE_PER_ENTRY
+from tests.shard.build import portions
 from tests.shard.fakes import Listing, Read, Write
 from tests.shard.house import House
 from wire.errors import Applied, Code
@@ -11,7 +12,8 @@ from wire.messages import Put, PutItem, Status
 
 def house_with(*items: PutItem, **limits: Any) -> House:
     house = House(**limits)
-    house.group.write(Write(Put([*items])).call)
+    for part in portions(items):
+        house.group.write(Write(Put(part)).call)
     house.scheduler.turn()
     house.replica.commit()
     house.scheduler.turn()

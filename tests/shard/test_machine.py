@@ -102,7 +102,7 @@ def test_time_never_runs_back() -> None:
 def test_expired_keys_are_invisible_at_once_and_removed_a_bounded_number_at_a_time() -> None:
     log = Log()
     count = EXPIRE_PER_ENTRY * 2 + 10
-    log.write(0, Put([PutItem(f"{number}", b"v", "", 1_000) for number in range(count)]))
+    log.fill(0, (PutItem(f"{number}", b"v", "", 1_000) for number in range(count)))
     log.put(0, "stays")
     log.tick(1_000)
     machine = log.machine
@@ -119,7 +119,7 @@ def test_expired_keys_are_invisible_at_once_and_removed_a_bounded_number_at_a_ti
 
 def test_a_key_put_anew_over_an_expired_one_lives_on() -> None:
     log = Log()
-    log.write(0, Put([PutItem(f"{number}", b"v", "", 1_000) for number in range(EXPIRE_PER_ENTRY + 5)]))
+    log.fill(0, (PutItem(f"{number}", b"v", "", 1_000) for number in range(EXPIRE_PER_ENTRY + 5)))
     waiting = max(str(number) for number in range(EXPIRE_PER_ENTRY + 5))
     log.put(1_000, waiting, b"new", ttl_ms=5_000)
     log.tick(1_500)
@@ -205,7 +205,7 @@ def test_a_write_below_the_floor_that_is_not_remembered_is_stale() -> None:
 def test_pages_go_through_all_keys_with_a_prefix_in_order_without_gaps() -> None:
     log = Log()
     keys = [f"a/{number:04d}" for number in range(700)] + ["a", "b", "0", "a/é", "a/\U0001f600", "a/\uffff"]
-    log.write(1, Put([PutItem(key, b"v") for key in reversed(keys)]))
+    log.fill(1, (PutItem(key, b"v") for key in reversed(keys)))
     found: list[str] = []
     while True:
         page = log.machine.page("a/", found[-1] if found else "", 33, 1, with_values=False)
@@ -253,7 +253,7 @@ def test_a_page_says_that_it_left_out_a_key_whose_time_no_entry_has_brought_yet(
 def test_a_page_does_not_walk_through_any_number_of_removed_keys() -> None:
     log = Log()
     for start in range(0, 25_000, 5_000):
-        log.write(0, Put([PutItem(f"{number:06d}", b"", "", 1_000) for number in range(start, start + 5_000)]))
+        log.fill(0, (PutItem(f"{number:06d}", b"", "", 1_000) for number in range(start, start + 5_000)))
     log.tick(1_000)
     page = log.machine.page("", "", 10, 1_000, with_values=False)
     assert (page.entries, page.more, page.overrun) == ([], True, True)

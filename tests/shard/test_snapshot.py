@@ -58,7 +58,7 @@ def test_a_restored_machine_goes_on_as_the_original_does() -> None:
 def test_no_chunk_is_longer_than_the_limit_even_for_the_longest_values() -> None:
     log = Log()
     log.write(1, Put([PutItem(f"big/{number}", bytes(1 << 20)) for number in range(3)]))
-    log.write(1, Put([PutItem(f"{{one slot}}/{number}", bytes(1_000)) for number in range(1_000)]))
+    log.fill(1, (PutItem(f"{{one slot}}/{number}", bytes(1_000)) for number in range(1_000)))
     chunks = list(log.machine.snapshot())
     assert max(map(len, chunks)) <= CHUNK_BYTES_MAX
     assert copy_by_snapshot(log.machine).checksum() == log.machine.checksum()
