@@ -1,0 +1,10 @@
+"""Whether what clients saw is what a single register per key could have shown them, one operation after the other.
+
+`check(operations) -> Verdict` looks for an order; `draw(violation, path)` draws what has none as an HTML timeline.
+The README.md of this folder has the theory.
+"""
+
+from tests.linearizability.operation import Kind, Operation, Scalar, load, save
+from tests.linearizability.verdict import Verdict, Violation
+
+__all__ = ["Kind", "Operation", "Scalar", "Verdict", "Violation", "load", "save"]
