@@ -55,6 +55,16 @@ class Operation(msgspec.Struct, frozen=True, gc=False):
     result: bool | Scalar = None
     revision: int | None = None
 
+    @property
+    def own_revision(self) -> int:
+        """The revision of what it surely wrote or found; 0 when there is none or none was told."""
+        if self.returned_ns is None or self.revision is None:
+            return 0
+        if self.kind is Kind.PUT or self.kind is Kind.INCREMENT:
+            return self.revision
+        wrote_or_found = self.result is not None if self.kind is Kind.GET else self.result is True
+        return self.revision if wrote_or_found else 0
+
 
 def lifetime_ns(ttl_s: int) -> int:
     """How long a key with this time to live must be there, counted from the instant at which it was given."""
