@@ -96,7 +96,11 @@ def has_order(operations: Sequence[Operation]) -> bool:
     """Whether the operations of one key can be put in an order that explains every answer."""
     told = [one for one in operations if one.returned_ns is not None or one.kind is not Kind.GET]
     changes = [one for one in told if one.own_revision and one.kind is not Kind.GET]
-    if any(a.own_revision == b.own_revision and (a.returned_ns or _FOR_EVER) < b.called_ns for a in changes for b in changes):
+    if any(
+        a.own_revision == b.own_revision and (a.returned_ns or _FOR_EVER) < b.called_ns
+        for a in changes
+        for b in changes
+    ):
         return False
     return _explains(_Register(), told)
 
@@ -105,7 +109,9 @@ def _explains(register: _Register, left: list[Operation]) -> bool:
     if all(one.returned_ns is None for one in left):
         return True
     return any(
-        _explains(after, [*left[:at], *left[at + 1 :]]) for at, one in enumerate(left) for after in _after(register, one)
+        _explains(after, [*left[:at], *left[at + 1 :]])
+        for at, one in enumerate(left)
+        for after in _after(register, one)
     )
 
 

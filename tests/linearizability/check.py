@@ -43,8 +43,5 @@ def check(operations: Iterable[Operation], *, steps_max: int = STEPS_MAX, minima
 def _violation(key: str, history: list[Operation], stuck: Operation, reason: str, *, minimal: bool) -> Violation:
     if not minimal:
         return Violation(key, reason, sorted(history, key=lambda one: one.called_ns), stuck, len(history))
-    small = shrink(history, stuck)
-    again = decide(small, STEPS_MAX)
-    if again.found is False and again.stuck is not None:
-        stuck, reason = again.stuck, again.reason
-    return Violation(key, reason, small, stuck, len(history))
+    quarrel = shrink(history, stuck, reason)
+    return Violation(key, quarrel.reason, quarrel.operations, quarrel.stuck, len(history))

@@ -9,6 +9,7 @@ from tests.linearizability.operation import Kind, Operation, Scalar
 
 MIXED = (Kind.PUT, Kind.PUT, Kind.GET, Kind.GET, Kind.GET, Kind.DELETE, Kind.CAS)
 COUNTED = (Kind.INCREMENT, Kind.INCREMENT, Kind.GET, Kind.PUT, Kind.DELETE)
+LIVELY = (Kind.PUT, Kind.PUT, Kind.GET, Kind.GET, Kind.GET, Kind.DELETE, Kind.TOUCH, Kind.CAS)
 MS = 1_000_000
 
 

@@ -95,9 +95,7 @@ class Search:
             found.sort(key=ends.__getitem__)
         return found, latest, last
 
-    def _ways(
-        self, first: int, done: int, state: State, nexts: list[int], latest: int
-    ) -> list[_Way]:
+    def _ways(self, first: int, done: int, state: State, nexts: list[int], latest: int) -> list[_Way]:
         """The next operations that are worth a try, with the state after each; one with the same state is a must."""
         history = self._history
         ways: list[_Way] = []
