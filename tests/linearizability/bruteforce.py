@@ -5,7 +5,7 @@ It shares nothing with the search but `Operation`: the register is written down 
 
 from collections.abc import Iterator, Sequence
 
-from tests.linearizability.operation import Kind, Operation, Scalar, lifetime_ns
+from tests.linearizability.operation import Answer, Kind, Operation, Scalar, lifetime_ns
 
 _FOR_EVER = 1 << 62
 
@@ -36,20 +36,16 @@ class _Register:
         self.value = value
         self.due = _FOR_EVER if ttl_s is None or value is None else self.now + lifetime_ns(ttl_s)
 
-    def do(self, one: Operation) -> Scalar | bool:
+    def do(self, one: Operation) -> Answer:
         """Do the operation and return what the answer is."""
         there = self.value is not None
         match one.kind, one.argument:
             case Kind.PUT, str() | int() as value:
                 self.set(value, one.ttl_s)
-                return None
             case Kind.DELETE, _:
                 self.set(None, None)
-                return there
-            case Kind.TOUCH, _:
-                if there:
-                    self.set(self.value, one.ttl_s)
-                return there
+            case Kind.TOUCH, _ if there:
+                self.set(self.value, one.ttl_s)
             case Kind.CAS, (expected, new):
                 done = self.value == expected
                 if done:
@@ -57,22 +53,20 @@ class _Register:
                 return done
             case Kind.INCREMENT, int(by) if isinstance(self.value, int):
                 self.value += by
-                return self.value
             case Kind.INCREMENT, int(by) if not there:
                 self.set(by, one.ttl_s)
-                return by
             case Kind.INCREMENT, _:
                 raise TypeError
-        return self.value
+        return there if one.kind in {Kind.DELETE, Kind.TOUCH} else self.value
 
-    def agrees(self, one: Operation, answer: Scalar | bool) -> bool:
+    def agrees(self, one: Operation, answer: Answer) -> bool:
         if one.returned_ns is None or one.kind is Kind.PUT:
             return True
         if one.kind is not Kind.GET and one.result is None:
             return True
         return answer == one.result
 
-    def take_revision(self, one: Operation, answer: Scalar | bool) -> bool:
+    def take_revision(self, one: Operation, answer: Answer) -> bool:
         """Whether revisions grow with the order, and a get finds that of the last change."""
         told = one.own_revision
         if one.kind is Kind.GET:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from tests.linearizability.operation import Kind, Operation, Scalar
+from tests.linearizability.operation import Answer, Kind, Operation, Scalar
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -21,7 +21,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     key: str
     argument: Scalar | tuple[Scalar, Scalar] = None
     ttl_s: int | None = None
-    result: bool | Scalar = None
+    result: Answer = None
     unknown: bool = False
 
 

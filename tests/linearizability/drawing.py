@@ -88,13 +88,11 @@ def _bar(one: Operation, lane: int, place: dict[int, int], right: int, *, is_stu
 
 
 def _label(one: Operation) -> str:
-    match one.kind, one.argument:
-        case Kind.CAS, (expected, new):
-            asked = f"cas {_shown(expected)} to {_shown(new)}"
-        case _, None:
-            asked = one.kind.value
-        case _, argument:
-            asked = f"{one.kind.value} {argument}"
+    asked = one.kind.value
+    if isinstance(one.argument, tuple):
+        asked = f"{asked} {_shown(one.argument[0])} to {_shown(one.argument[1])}"
+    elif one.argument is not None:
+        asked = f"{asked} {one.argument}"
     life = "" if one.ttl_s is None else f" ttl {one.ttl_s} s"
     if one.returned_ns is None:
         return f"{asked}{life} → ?"

@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
-from tests.linearizability.operation import Kind, Operation, Scalar
+from tests.linearizability.operation import Answer, Kind, Operation, Scalar
 
 MIXED = (Kind.PUT, Kind.PUT, Kind.GET, Kind.GET, Kind.GET, Kind.DELETE, Kind.CAS)
 COUNTED = (Kind.INCREMENT, Kind.INCREMENT, Kind.GET, Kind.PUT, Kind.DELETE)
@@ -37,13 +38,22 @@ class Shape(msgspec.Struct, frozen=True):
     pause_ns: int = 10 * MS
 
 
+class _Call(NamedTuple):
+    """When a client calls, when that takes effect and when it returns."""
+
+    client: int
+    called: int
+    at: int
+    returned: int
+
+
 class _Register:
     def __init__(self) -> None:
         self.value: Scalar = None
         self.due_ns = 0
         self.revision = 0
 
-    def do(self, kind: Kind, argument: Scalar | tuple[Scalar, Scalar], ttl_s: int | None, now_ns: int) -> bool | Scalar:
+    def do(self, kind: Kind, argument: Scalar | tuple[Scalar, Scalar], ttl_s: int | None, now_ns: int) -> Answer:
         """What is answered at this instant."""
         if 0 < self.due_ns <= now_ns:
             self.value, self.due_ns = None, 0
@@ -73,31 +83,22 @@ class _Register:
 def draw_history(rng: random.Random, shape: Shape, key: str = "k", start_ns: int = 0) -> list[Operation]:
     """A history of a register that is right, in the order in which its operations took effect."""
     register = _Register()
-    calls = sorted(_calls(rng, shape, start_ns), key=lambda call: call[2])
-    return [_done(rng, shape, register, key, number, *call) for number, call in enumerate(calls)]
+    calls = sorted(_calls(rng, shape, start_ns), key=lambda call: call.at)
+    return [_done(rng, shape, register, call, key=key, number=number) for number, call in enumerate(calls)]
 
 
-def _calls(rng: random.Random, shape: Shape, start_ns: int) -> Iterator[tuple[int, int, int, int]]:
+def _calls(rng: random.Random, shape: Shape, start_ns: int) -> Iterator[_Call]:
     free = [start_ns + int(rng.random() * shape.pause_ns) for _ in range(shape.clients)]
     for _ in range(shape.operations):
         client = min(range(shape.clients), key=free.__getitem__)
         called = free[client]
         returned = called + 2 + int(rng.random() * shape.pause_ns)
         free[client] = returned + 1 + int(rng.random() * shape.pause_ns)
-        yield client, called, called + 1 + int(rng.random() * (returned - called - 1)), returned
+        at = called + 1 + int(rng.random() * (returned - called - 1))
+        yield _Call(client, called, at, returned)
 
 
-def _done(
-    rng: random.Random,
-    shape: Shape,
-    register: _Register,
-    key: str,
-    number: int,
-    client: int,
-    called: int,
-    at: int,
-    returned: int,
-) -> Operation:
+def _done(rng: random.Random, shape: Shape, register: _Register, call: _Call, *, key: str, number: int) -> Operation:
     kind = rng.choice(shape.kinds)
     value = rng.randrange(shape.values) if shape.values else number
     argument: Scalar | tuple[Scalar, Scalar] = None
@@ -111,11 +112,11 @@ def _done(
     ttl_s = 1 if timed else None
     unknown = rng.random() < shape.unknown
     if unknown and rng.random() < 0.5:
-        return Operation(client, key, kind, called, None, argument, ttl_s)
-    result = register.do(kind, argument, ttl_s, at)
+        return Operation(call.client, key, kind, call.called, None, argument, ttl_s)
+    result = register.do(kind, argument, ttl_s, call.at)
     changed = kind is not Kind.GET and result is not False
     register.revision += changed
     if unknown:
-        return Operation(client, key, kind, called, None, argument, ttl_s)
+        return Operation(call.client, key, kind, call.called, None, argument, ttl_s)
     told = register.revision if shape.revisions and (changed or (kind is Kind.GET and result is not None)) else None
-    return Operation(client, key, kind, called, returned, argument, ttl_s, result, told)
+    return Operation(call.client, key, kind, call.called, call.returned, argument, ttl_s, result, told)

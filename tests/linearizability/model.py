@@ -65,31 +65,42 @@ def changes_of(operation: Operation) -> tuple[Effect, ...]:
 
 def effects_of(operation: Operation) -> tuple[Effect, ...]:
     """What an operation that was answered did: one effect, or two when the answer leaves that open."""
-    result = operation.result
-    match operation.kind, operation.argument:
-        case Kind.PUT, _:
+    result, argument = operation.result, operation.argument
+    match operation.kind:
+        case Kind.PUT:
             return changes_of(operation)
-        case Kind.GET, _:
+        case Kind.GET:
             return ((IS, result, KEEP, KEEP_LIFE),)
-        case Kind.DELETE, _ if result is None:
+        case Kind.INCREMENT:
+            return _increments(operation)
+        case Kind.DELETE if result is None:
             return ((ANYTHING, None, None, NEVER),)
-        case Kind.INCREMENT, int(by) if isinstance(result, int):
-            added: Effect = (IS, result - by, result, KEEP_LIFE)
-            return (added, (IS, None, result, _life(operation))) if result == by else (added,)
-        case Kind.INCREMENT, _:
-            return changes_of(operation)
-        case Kind.CAS, (expected, _):
-            not_done: Effect = (IS_NOT, expected, KEEP, KEEP_LIFE)
-        case _:
-            not_done = _FOUND_NOTHING
-    if result is None:
-        return (*changes_of(operation), not_done)
-    return changes_of(operation) if result else (not_done,)
+    not_done = (IS_NOT, argument[0], KEEP, KEEP_LIFE) if isinstance(argument, tuple) else _FOUND_NOTHING
+    done = () if result is False else changes_of(operation)
+    return done if result else (*done, not_done)
+
+
+def _increments(operation: Operation) -> tuple[Effect, ...]:
+    result, by = operation.result, operation.argument
+    if not isinstance(result, int) or not isinstance(by, int):
+        return changes_of(operation)
+    added: Effect = (IS, result - by, result, KEEP_LIFE)
+    return (added, (IS, None, result, _life(operation))) if result == by else (added,)
 
 
 def is_passive(effects: tuple[Effect, ...]) -> bool:
     """Whether an operation leaves everything as it is."""
     return all(new is KEEP and life == KEEP_LIFE and need != NUMBER for need, _, new, life in effects)
+
+
+def _allows(value: Scalar, need: int, operand: Scalar) -> bool:
+    if need == IS:
+        return value == operand
+    if need == PRESENT:
+        return value is not None
+    if need == IS_NOT:
+        return value != operand
+    return need == ANYTHING or isinstance(value, int)
 
 
 def follow(state: State, effect: Effect, revision: int, called: int, latest: int) -> State | None:
@@ -107,17 +118,7 @@ def follow(state: State, effect: Effect, revision: int, called: int, latest: int
     value, deadline, seen, exact, now = state
     need, operand, new, life = effect
     now = max(now, called)
-    if need == IS:
-        allowed = value == operand
-    elif need == PRESENT:
-        allowed = value is not None
-    elif need == IS_NOT:
-        allowed = value != operand
-    elif need == NUMBER:
-        allowed = isinstance(value, int)
-    else:
-        allowed = True
-    if not allowed:
+    if not _allows(value, need, operand):
         absence_helps = need == IS_NOT or (need == IS and operand is None)
         now = max(now, deadline)
         if not absence_helps or now > latest:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 Scalar = str | int | None
+Answer = bool | str | int | None
 
 # Cluster time counts in whole milliseconds, so a life may begin up to one before the put that gave it.
 CLOCK_GRAIN_NS = 1_000_000
@@ -52,7 +53,7 @@ class Operation(msgspec.Struct, frozen=True, gc=False):
     returned_ns: int | None
     argument: Scalar | tuple[Scalar, Scalar] = None
     ttl_s: int | None = None
-    result: bool | Scalar = None
+    result: Answer = None
     revision: int | None = None
 
     @property

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tests.linearizability import model
 from tests.linearizability.model import KEEP, NEVER, OTHER, Effect
-from tests.linearizability.operation import Kind, Operation, Scalar
+from tests.linearizability.operation import Answer, Kind, Operation, Scalar
 
 _MANY = -1  # instead of the one operation that can have written a value
 
@@ -95,14 +95,14 @@ class _Values:
             assert isinstance(operation.argument, int)
             self._take_increment(at, operation.argument, result if known else None)
 
-    def _take_cas(self, at: int, expected: Scalar, new: Scalar, *, done: bool | Scalar) -> None:
+    def _take_cas(self, at: int, expected: Scalar, new: Scalar, *, done: Answer) -> None:
         self.seen.add(expected)
         if done is None or done:
             self.wrote(new, at)
         if done and expected is not None:
             self.found(expected, at)
 
-    def _take_increment(self, at: int, by: int, result: bool | Scalar) -> None:
+    def _take_increment(self, at: int, by: int, result: Answer) -> None:
         self.counted = True
         if not isinstance(result, int):
             self.open_counts = True
