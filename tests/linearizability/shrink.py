@@ -18,7 +18,7 @@ from tests.linearizability.decide import decide
 from tests.linearizability.operation import Kind, Operation, Scalar
 
 STEPS_MAX = 200_000
-NEAR = 60
+NEAR = 40
 WITNESSES = 8
 TRY_STEPS_MAX = 3_000
 
@@ -52,20 +52,22 @@ def shrink(history: Sequence[Operation], stuck: Operation, reason: str) -> Quarr
 
 def _guesses(whole: list[Operation], stuck: Operation) -> Iterator[list[int]]:
     """Where the quarrel may be, the smaller first: it is mostly about one value, and near to where the search ended."""
-    early = [at for at, one in enumerate(whole) if stuck.returned_ns is None or one.called_ns <= stuck.returned_ns]
     here = whole.index(stuck)
     yield [here]
-    near = early[-NEAR:]
-    for value in dict.fromkeys(value for at in reversed(near) for value in _found(whole[at])):
-        about = [at for at in early if value in _found(whole[at]) or value in _written(whole[at])]
+    nearest = sorted(range(len(whole)), key=lambda at: abs(at - here))
+    for value in dict.fromkeys(value for at in nearest[:NEAR] for value in _named(whole[at])):
+        about = [at for at, one in enumerate(whole) if value in _named(one)]
         yield sorted({*about, here})
         yield sorted({*about, *_between(whole, about)})
     size = 4
-    while size < len(early):
-        yield early[-size:]
+    while size < len(whole):
+        yield sorted(nearest[:size])
         size *= 2
-    yield early
     yield list(range(len(whole)))
+
+
+def _named(one: Operation) -> list[Scalar]:
+    return [value for value in (*_found(one), *_written(one)) if value is not None]
 
 
 def _between(whole: list[Operation], about: list[int]) -> list[int]:
