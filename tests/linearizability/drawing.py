@@ -26,14 +26,14 @@ def draw(violation: Violation, path: Path) -> None:
     instants = _instants(violation.operations)
     step = max(STEP_PX_MIN, min(STEP_PX_MAX, WIDTH_PX // len(instants)))
     place = {instant: LEFT_PX + step * number for number, instant in enumerate(instants)}
-    clients = sorted({one.client for one in violation.operations})
+    clients, lanes = _lanes(violation.operations)
     right = LEFT_PX + step * len(instants) + 90
     marks = [
         *_axis(instants, place, TOP_PX + LANE_PX * len(clients)),
         *(_lane(client, lane, right) for lane, client in enumerate(clients)),
         *(
-            _bar(one, clients.index(one.client), place, right, is_stuck=one == violation.stuck)
-            for one in violation.operations
+            _bar(one, lane, place, right, is_stuck=one == violation.stuck)
+            for one, lane in zip(violation.operations, lanes, strict=True)
         ),
     ]
     page = _PAGE
@@ -56,6 +56,22 @@ def draw(violation: Violation, path: Path) -> None:
 def _instants(operations: Sequence[Operation]) -> list[int]:
     called = {one.called_ns for one in operations}
     return sorted(called | {one.returned_ns for one in operations if one.returned_ns is not None})
+
+
+def _lanes(operations: Sequence[Operation]) -> tuple[list[int], list[int]]:
+    """Whose each lane is, and the lane of each operation: a client has more than one when operations of its overlap."""
+    free: list[tuple[int, int, float]] = []  # client, number among the client's lanes, when it is free again
+    taken: list[tuple[int, int]] = []
+    for one in sorted(operations, key=lambda one: one.called_ns):
+        mine = [lane for lane in free if lane[0] == one.client]
+        lane = next((lane for lane in mine if lane[2] <= one.called_ns), None)
+        number = len(mine) if lane is None else lane[1]
+        if lane is not None:
+            free.remove(lane)
+        free.append((one.client, number, float("inf") if one.returned_ns is None else one.returned_ns))
+        taken.append((one.client, number))
+    order = sorted((client, number) for client, number, _ in free)
+    return [client for client, _ in order], [order.index(lane) for lane in taken]
 
 
 def _axis(instants: list[int], place: dict[int, int], bottom: int) -> list[str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.linearizability import Kind, check, draw, each_item, expired_early, load, lost, save
@@ -79,6 +80,18 @@ def test_a_drawing_shows_every_operation_and_needs_nothing_from_outside(name: st
     assert len(re.findall(r'<g class="[^"]*stuck', page)) == 1
     assert "<!--" not in page
     assert not re.search(r"https?:|src=|@import|url\(", page)
+
+
+def test_bars_of_one_client_do_not_cover_each_other(tmp_path: Path) -> None:
+    story = Story().put("a", 0, None).put("b", 1, 2).get("c", 3, 4)
+    one_client = [msgspec.structs.replace(one, client=5) for one in story.operations]
+    [violation] = check(one_client, minimal=False).violations
+    draw(violation, tmp_path / "one.html")
+    page = (tmp_path / "one.html").read_text()
+    heights = re.findall(r'<rect x="\d+" y="(\d+)"', page)
+    assert len(set(heights)) == 2, "the second and the third follow each other, the first is open to the end"
+    assert heights[1] == heights[2]
+    assert page.count("client 5</text>") == 2
 
 
 def test_a_key_cannot_write_into_the_drawing(tmp_path: Path) -> None:
