@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from shard.machine.keyspace import Record, key_bytes
+from shard.machine.keyspace import GRAIN_MS, Record, key_bytes
 from wire.messages import LIMIT_LIST_BYTES, LIMIT_LIST_ITEMS, NEVER, ListEntry
 
 _SKIP_PER_PAGE = 20_000  # names without a visible key behind them that one page passes over
@@ -51,4 +51,4 @@ def take_page(listed: Iterator[tuple[str, Record | None]], limit: int, now_ms: i
 
 def remaining_ms(record: Record, now_ms: int) -> int:
     """Time to live of a visible key, at least 1; NEVER when it does not expire."""
-    return max(record.expires_ms - now_ms, 1) if record.expires_ms else NEVER
+    return max(record.expires_ms - GRAIN_MS - now_ms, 1) if record.expires_ms else NEVER

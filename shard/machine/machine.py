@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from shard.machine.entry import Verdict, decode
-from shard.machine.keyspace import Keyspace, Record
+from shard.machine.keyspace import GRAIN_MS, Keyspace, Record
 from shard.machine.listing import Page, take_page
 from shard.machine.ownership import Ownership
 from shard.machine.sessions import Answer, Sessions
@@ -164,7 +164,7 @@ class Machine:
 
     def _expires_ms(self, ttl_ms: int) -> int:
         """When a key expires that lives for `ttl_ms` from now; a length out of range counts as the nearest in it."""
-        return NEVER if ttl_ms == NEVER else self._now_ms + min(max(ttl_ms, 1), LIMIT_TTL_MS)
+        return NEVER if ttl_ms == NEVER else self._now_ms + min(max(ttl_ms, 1), LIMIT_TTL_MS) + GRAIN_MS
 
     # --- reads of the local state
 

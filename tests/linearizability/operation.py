@@ -9,9 +9,6 @@ import msgspec
 Scalar = str | int | None
 Answer = bool | str | int | None
 
-# Cluster time counts in whole milliseconds, so a life may begin up to one before the put that gave it.
-CLOCK_GRAIN_NS = 1_000_000
-
 
 class Kind(enum.Enum):
     """What an operation does to its key."""
@@ -69,7 +66,7 @@ class Operation(msgspec.Struct, frozen=True, gc=False):
 
 def lifetime_ns(ttl_s: int) -> int:
     """How long a key with this time to live must be there, counted from the instant at which it was given."""
-    return ttl_s * 1_000_000_000 - CLOCK_GRAIN_NS
+    return ttl_s * 1_000_000_000
 
 
 def save(operations: Iterable[Operation], path: Path) -> None:

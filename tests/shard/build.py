@@ -83,3 +83,8 @@ def copy_by_snapshot(machine: Machine) -> Machine:
         restorer.feed(chunk)
     restorer.finish()
     return copy
+
+
+def value_of(machine: Machine, key: str) -> bytes | None:
+    record = machine.get(key)
+    return None if record is None else record.value

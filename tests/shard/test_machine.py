@@ -1,8 +1,8 @@
 import pytest
 
-from shard.machine import Entry, Machine, Own
+from shard.machine import Entry, Own
 from shard.machine.machine import EXPIRE_PER_ENTRY
-from tests.shard.build import EVERY_SLOT, Log, names
+from tests.shard.build import EVERY_SLOT, Log, names, value_of
 from wire.messages import (
     LIMIT_LIST_BYTES,
     NEVER,
@@ -19,11 +19,6 @@ from wire.messages import (
 from wire.slots import slot_of
 
 OK = Status.OK
-
-
-def value_of(machine: Machine, key: str) -> bytes | None:
-    record = machine.get(key)
-    return None if record is None else record.value
 
 
 def test_a_put_is_read_back_with_its_content_type_and_the_index_of_its_entry() -> None:
@@ -56,12 +51,13 @@ def test_deleting_or_touching_a_key_that_is_not_there_says_so() -> None:
     assert log.touch(5, "k", 1_000) == ItemResult(Status.NOT_FOUND)
 
 
-def test_a_key_lives_until_just_before_its_time_and_is_gone_at_it() -> None:
+def test_a_key_lives_for_all_of_its_time_and_is_gone_a_millisecond_later() -> None:
+    """Times are cut to whole milliseconds: at 1,500 some 499.1 ms may have passed since the put."""
     log = Log()
     log.put(1_000, "k", ttl_ms=500)
-    log.tick(1_499)
-    assert value_of(log.machine, "k") == b"1"
     log.tick(1_500)
+    assert value_of(log.machine, "k") == b"1"
+    log.tick(1_501)
     assert value_of(log.machine, "k") is None
     assert log.machine.keys == 0
 
@@ -70,14 +66,14 @@ def test_touch_sets_the_time_to_live_and_does_not_add_to_it() -> None:
     log = Log()
     log.put(1_000, "k", ttl_ms=60_000)
     assert log.touch(2_000, "k", 100) == ItemResult(OK, log.index)
-    log.tick(2_100)
+    log.tick(2_101)
     assert value_of(log.machine, "k") is None
 
 
 def test_touch_does_not_bring_an_expired_key_back() -> None:
     log = Log()
     log.put(1_000, "k", ttl_ms=500)
-    assert log.touch(1_500, "k", 500).status == Status.NOT_FOUND
+    assert log.touch(1_501, "k", 500).status == Status.NOT_FOUND
     assert value_of(log.machine, "k") is None
 
 
@@ -96,7 +92,7 @@ def test_time_never_runs_back() -> None:
     log.put(10, "k", ttl_ms=100)
     record = log.machine.get("k")
     assert record is not None
-    assert (log.machine.now_ms, record.expires_ms) == (5_000, 5_100)
+    assert (log.machine.now_ms, record.expires_ms) == (5_000, 5_101)
 
 
 def test_expired_keys_are_invisible_at_once_and_removed_a_bounded_number_at_a_time() -> None:
@@ -104,7 +100,7 @@ def test_expired_keys_are_invisible_at_once_and_removed_a_bounded_number_at_a_ti
     count = EXPIRE_PER_ENTRY * 2 + 10
     log.fill(0, (PutItem(f"{number}", b"v", "", 1_000) for number in range(count)))
     log.put(0, "stays")
-    log.tick(1_000)
+    log.tick(1_001)
     machine = log.machine
     assert machine.keys == count + 1 - EXPIRE_PER_ENTRY
     assert names(machine) == ["stays"]
@@ -112,7 +108,7 @@ def test_expired_keys_are_invisible_at_once_and_removed_a_bounded_number_at_a_ti
     assert machine.next_expiry_ms() <= machine.now_ms
     queued = next(key for key in machine._keyspace.names_after("", inclusive=True) if key != "stays")
     assert [log.delete(1_000, queued).status, log.touch(1_000, queued, 9_000).status] == [Status.NOT_FOUND] * 2
-    log.tick(1_000)
+    log.tick(1_001)
     assert (machine.keys, machine.next_expiry_ms()) == (1, NEVER)
     assert machine.size_bytes == len("stays") + 1
 
@@ -121,7 +117,7 @@ def test_a_key_put_anew_over_an_expired_one_lives_on() -> None:
     log = Log()
     log.fill(0, (PutItem(f"{number}", b"v", "", 1_000) for number in range(EXPIRE_PER_ENTRY + 5)))
     waiting = max(str(number) for number in range(EXPIRE_PER_ENTRY + 5))
-    log.put(1_000, waiting, b"new", ttl_ms=5_000)
+    log.put(1_001, waiting, b"new", ttl_ms=5_000)
     log.tick(1_500)
     assert value_of(log.machine, waiting) == b"new"
     assert log.machine.keys == 1
@@ -244,18 +240,18 @@ def test_a_page_shows_values_and_times_to_live_when_asked() -> None:
 def test_a_page_says_that_it_left_out_a_key_whose_time_no_entry_has_brought_yet() -> None:
     log = Log()
     log.put(1_000, "k", ttl_ms=500)
-    page = log.machine.page("", "", 5, 1_500, with_values=False)
+    page = log.machine.page("", "", 5, 1_501, with_values=False)
     assert (page.entries, page.due) == ([], True)
-    log.tick(1_500)
-    assert log.machine.page("", "", 5, 1_500, with_values=False).due is False
+    log.tick(1_501)
+    assert log.machine.page("", "", 5, 1_501, with_values=False).due is False
 
 
 def test_a_page_does_not_walk_through_any_number_of_removed_keys() -> None:
     log = Log()
     for start in range(0, 25_000, 5_000):
         log.fill(0, (PutItem(f"{number:06d}", b"", "", 1_000) for number in range(start, start + 5_000)))
-    log.tick(1_000)
-    page = log.machine.page("", "", 10, 1_000, with_values=False)
+    log.tick(1_001)
+    page = log.machine.page("", "", 10, 1_001, with_values=False)
     assert (page.entries, page.more, page.overrun) == ([], True, True)
 
 

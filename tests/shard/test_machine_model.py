@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from raft.interface import Restorer
 from shard.machine import Entry, Machine, ordered, snapshot
+from shard.machine.keyspace import GRAIN_MS
 from tests.shard.build import Log, copy_by_snapshot, names
 from wire.messages import Delete, ItemResult, Operation, OperationId, Put, PutItem, Status, Touch, TouchItem
 
@@ -48,7 +49,7 @@ class Model(RuleBasedStateMachine):
             return [self.expect_item(index, found=self.model.pop(key, None) is not None) for key in operation.keys]
         results = []
         for item in operation.items:
-            expires = self.now + item.ttl_ms if item.ttl_ms else 0
+            expires = self.now + item.ttl_ms + GRAIN_MS if item.ttl_ms else 0
             value = item.value if isinstance(item, PutItem) else self.model.get(item.key, (None,))[0]
             if value is not None:
                 self.model[item.key] = (value, index, expires)
