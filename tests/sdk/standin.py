@@ -1,12 +1,15 @@
-"""Stand-ins for the server's processes: they take the same command lines, but a node only waits and a gateway only says ready.
+"""Stand-ins for the server's processes: they take the same command lines, but a node only listens and a gateway only says ready
+once all nodes do.
 
 What they do besides is said by the environment: STANDIN_DIES (exit at once; the gateway is never ready), STANDIN_DEAF (ignore SIGTERM).
 """
 
+import contextlib
 import http.server
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -21,14 +24,21 @@ def node(argv: Sequence[str]) -> int:
     if os.environ.get("STANDIN_DIES") == name:
         sys.stderr.write("this node cannot start\n")
         return 7
-    ended = []
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN if os.environ.get("STANDIN_DEAF") == name else lambda *_: ended.append(1)
-    )
-    while not ended:
-        signal.pause()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    host, port = setting(argv, "--listen").split(":")
+    with socket.create_server((host, int(port))):  # from here on it can be stopped, and the gateway may say ready
+        if os.environ.get("STANDIN_DEAF") == name:
+            signal.pause()
+        signal.sigwait({signal.SIGTERM})
     sys.stderr.write(f"{name} stops cleanly\n")
     return 0
+
+
+def listens(address: str) -> bool:
+    host, port = address.split(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1.0):
+        return True
+    return False
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -37,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         answers = {"/readyz": {}, "/api/v1/status": {"status": "ok", "data": self.status()}}
         body = json.dumps(answers.get(self.path)).encode()
-        ready = self.path in answers and "STANDIN_DIES" not in os.environ
+        ready = self.path in answers and "STANDIN_DIES" not in os.environ and all(map(listens, self.nodes))
         self.send_response(200 if ready else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
