@@ -10,7 +10,7 @@ from .host import RaftHost
 from .network import WireNetwork, receiving
 from .offload import ThreadOffload, exit_process
 from .replica import SafeReplica
-from .storage_errors import StorageError
+from .storage_errors import StorageError, describe_storage_error
 from .wal import Durability
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "StorageError",
     "ThreadOffload",
     "WireNetwork",
+    "describe_storage_error",
     "exit_process",
     "receiving",
 ]

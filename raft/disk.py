@@ -8,7 +8,8 @@ code on a disk that loses power. It promises what POSIX does, no more:
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
@@ -66,46 +67,63 @@ class Disk(Protocol):
         """Make the names in a directory durable."""
 
 
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let an error of a call on a descriptor say which file it was."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise
+
+
 class OsFile:
     """A file of the operating system."""
 
-    __slots__ = ("_descriptor",)
+    __slots__ = ("_descriptor", "_path")
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: str) -> None:
+        """`path` is what errors say."""
         self._descriptor = descriptor
+        self._path = path
 
     def pwrite(self, offset: int, buffers: Sequence[bytes]) -> None:
         """See `File.pwrite`. A short write is continued, as the system may split large ones."""
         total = sum(map(len, buffers))
-        written = os.pwritev(self._descriptor, buffers, offset)
-        if written < total:
-            rest = memoryview(b"".join(buffers))[written:]
-            while rest:
-                step = os.pwrite(self._descriptor, rest, offset + written)
-                written += step
-                rest = rest[step:]
+        with _naming(self._path):
+            written = os.pwritev(self._descriptor, buffers, offset)
+            if written < total:
+                rest = memoryview(b"".join(buffers))[written:]
+                while rest:
+                    step = os.pwrite(self._descriptor, rest, offset + written)
+                    written += step
+                    rest = rest[step:]
 
     def read(self, offset: int, size: int) -> bytes:
         """See `File.read`."""
-        data = os.pread(self._descriptor, size, offset)
-        while len(data) < size:
-            more = os.pread(self._descriptor, size - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
+        with _naming(self._path):
+            data = os.pread(self._descriptor, size, offset)
+            while len(data) < size:
+                more = os.pread(self._descriptor, size - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
         return data
 
     def size(self) -> int:
         """See `File.size`."""
-        return os.fstat(self._descriptor).st_size
+        with _naming(self._path):
+            return os.fstat(self._descriptor).st_size
 
     def truncate(self, size: int) -> None:
         """See `File.truncate`."""
-        os.ftruncate(self._descriptor, size)
+        with _naming(self._path):
+            os.ftruncate(self._descriptor, size)
 
     def sync(self) -> None:
         """See `File.sync`."""
-        os.fdatasync(self._descriptor)
+        with _naming(self._path):
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """See `File.close`."""
@@ -147,15 +165,16 @@ class OsDisk:
         descriptor = os.open(self._root / path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if size:
             try:
-                os.posix_fallocate(descriptor, 0, size)
+                with _naming(path):
+                    os.posix_fallocate(descriptor, 0, size)
             except OSError:
                 os.close(descriptor)
                 raise
-        return OsFile(descriptor)
+        return OsFile(descriptor, path)
 
     def open(self, path: str, *, writable: bool = False) -> OsFile:
         """See `Disk.open`."""
-        return OsFile(os.open(self._root / path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC))
+        return OsFile(os.open(self._root / path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC), path)
 
     def rename(self, source: str, target: str) -> None:
         """See `Disk.rename`."""
@@ -173,6 +192,7 @@ class OsDisk:
 def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with _naming(str(path)):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

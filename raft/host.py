@@ -23,6 +23,7 @@ from .peers import Peers
 from .replica import SafeReplica
 from .snapshots import SnapshotStore
 from .snapshotting import SnapshotShelf
+from .storage_errors import StorageError, describe_storage_error
 from .wal import Durability, Wal
 from .wal_space import Limits
 
@@ -220,7 +221,9 @@ class RaftHost:
             yield
         except Exception as error:
             logger.exception("%s failed", doing)
-            self._fatal(f"{doing} failed: {type(error).__name__}: {error}")
+            known = isinstance(error, StorageError | OSError)
+            said = describe_storage_error(doing, error) if known else f"{doing} failed: {type(error).__name__}: {error}"
+            self._fatal(said)
 
     def _scan(self) -> None:
         if self._closed:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import msgspec
 
 from raft.disk import Disk, File
-from raft.storage_errors import REBUILD, CorruptSnapshotError, ForeignDataError, FormatError
+from raft.storage_errors import REBUILD, CorruptSnapshotError, ForeignDataError, unknown_format
 from raft.wal_format import fingerprint
 
 FORMAT_VERSION = 1
@@ -133,10 +133,10 @@ def _check_header(header: bytes, path: str, cluster: bytes, expected: tuple[int,
         raise corrupt(path, "it is not a snapshot, or its beginning is missing")
     _, version, owner, *named = _HEADER.unpack_from(header)
     if version != FORMAT_VERSION:
-        raise FormatError(f"{path}: format version {version}, but this release knows only {FORMAT_VERSION}.")
+        raise unknown_format(path, version, FORMAT_VERSION)
     if zlib.crc32(header[: _HEADER.size]) != _CRC.unpack_from(header, _HEADER.size)[0]:
         raise corrupt(path, "its header does not match its checksum")
     if owner != fingerprint(cluster):
-        raise ForeignDataError(f"{path} belongs to another cluster.")
+        raise ForeignDataError(f"{path} belongs to another cluster: start this node on its own data directory.")
     if tuple(named) != expected:
         raise corrupt(path, f"it is of (group, index, term) {tuple(named)}, not {expected}")

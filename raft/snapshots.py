@@ -12,7 +12,7 @@ from raft.offload import Offload
 from raft.snapshot_files import PendingSnapshot, find_newest, remove_older
 from raft.snapshot_format import SNAPSHOT_DIRECTORY, SnapshotMeta, encode_header, read_chunks, snapshot_path
 from raft.snapshot_transfer import SnapshotReader, SnapshotReceiver, SnapshotWriter
-from raft.storage_errors import CorruptSnapshotError, StorageError, describe_io_error
+from raft.storage_errors import CorruptSnapshotError, describe_storage_error
 
 
 class SnapshotStore:
@@ -40,7 +40,9 @@ class SnapshotStore:
         disk.makedirs(SNAPSHOT_DIRECTORY)
         for name in disk.listdir(SNAPSHOT_DIRECTORY):
             if not name.isdecimal():
-                raise CorruptSnapshotError(f"{SNAPSHOT_DIRECTORY}/{name} does not belong here: move it away.")
+                raise CorruptSnapshotError(
+                    f"{SNAPSHOT_DIRECTORY}/{name} does not belong here: move it away and start again."
+                )
             meta = find_newest(disk, cluster, int(name))
             if meta is not None:
                 self._latest[meta.group] = meta
@@ -168,4 +170,4 @@ class SnapshotStore:
             self._fail(f"deleting from {SNAPSHOT_DIRECTORY}", result)
 
     def _fail(self, doing: str, error: BaseException) -> None:
-        self._fatal(str(error) if isinstance(error, StorageError) else describe_io_error(doing, error))
+        self._fatal(describe_storage_error(doing, error))

@@ -14,10 +14,10 @@ from .interface import Restorer, StateMachine
 from .journal import FRESH_BASE_INDEX, Journal
 from .messages import InstallReply, InstallSnapshot
 from .progress import Progress, Shipment
-from .snapshot_format import SnapshotMeta
+from .snapshot_format import SNAPSHOT_DIRECTORY, SnapshotMeta, snapshot_path
 from .snapshot_transfer import SnapshotReader, SnapshotReceiver, SnapshotWriter
 from .snapshots import SnapshotStore
-from .storage_errors import StorageError
+from .storage_errors import REBUILD, StorageError, describe_storage_error
 
 logger = logging.getLogger(__name__)
 
@@ -95,19 +95,21 @@ class SnapshotShelf:
             if base > FRESH_BASE_INDEX:
                 self._turns.fatal(
                     f"group {owner.group}: the log begins after entry {base}, but there is no snapshot that holds "
-                    "what came before: restore the snapshots directory, or rebuild this node under a new id"
+                    f"what came before in {SNAPSHOT_DIRECTORY}/{owner.group}. {REBUILD}"
                 )
             return
         meta = self._meta
         if meta.index < base:
             self._turns.fatal(
-                f"group {owner.group}: the newest snapshot ends at entry {meta.index}, but the log begins after {base}: "
-                "restore the snapshots directory, or rebuild this node under a new id"
+                f"group {owner.group}: the newest snapshot in {SNAPSHOT_DIRECTORY}/{owner.group} ends at entry "
+                f"{meta.index}, but the log begins after {base}. {REBUILD}"
             )
-        restorer = owner.machine.restore()
-        for chunk in self._store.read(meta):
-            restorer.feed(chunk)
-        restorer.finish()
+        try:
+            _feed_all(owner.machine.restore(), self._store.read(meta))
+        except (StorageError, OSError) as error:
+            path = snapshot_path(meta.group, meta.index, meta.term)
+            self._turns.fatal(describe_storage_error(f"reading {path}", error))
+            raise
         journal = owner.journal
         if journal.last_index < meta.index or journal.term_at(meta.index) != meta.term:
             journal.reset(meta.index, meta.term)  # stopped between the snapshot's rename and the log's record of it
@@ -285,6 +287,18 @@ class SnapshotShelf:
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None
+
+
+def _feed_all(restorer: Restorer, chunks: Iterator[bytes]) -> None:
+    """Put a snapshot into a machine at once; a chunk that the machine cannot read is damaged if the hash says so."""
+    try:
+        for chunk in chunks:
+            restorer.feed(chunk)
+    except Exception:
+        for _ in chunks:
+            pass
+        raise
+    restorer.finish()
 
 
 class Installation:

@@ -36,6 +36,19 @@ class DataDirectoryError(StorageError):
     """The data directory is locked, incomplete or of an unknown shape."""
 
 
+def unknown_format(path: str, version: int, known: int) -> FormatError:
+    """The error about a file of another format."""
+    return FormatError(
+        f"{path}: format version {version}, but this release knows only {known}: start the release that wrote it. "
+        f"If there is none, the file is damaged. {REBUILD}"
+    )
+
+
+def describe_storage_error(doing: str, error: BaseException) -> str:
+    """One line for the operator about any error that has to do with the disk; see `describe_io_error`."""
+    return str(error) if isinstance(error, StorageError) else describe_io_error(doing, error)
+
+
 def describe_io_error(doing: str, error: BaseException) -> str:
     """One line for the operator about an I/O error that ends the process.
 
@@ -49,10 +62,11 @@ def describe_io_error(doing: str, error: BaseException) -> str:
     if not isinstance(error, OSError) or error.errno is None:
         return f"{doing} failed: {error!r}. This is a defect; the node stops so that nothing is lost."
     name = errno.errorcode.get(error.errno, str(error.errno))
+    where = f" at {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         advice = "The disk or its quota is full: make room, then start the node again; nothing acknowledged is lost."
     elif error.errno == errno.EIO:
         advice = "The disk failed: check it and the kernel's log before starting the node again."
     else:
         advice = "Mend the cause, then start the node again; nothing acknowledged is lost."
-    return f"{doing} failed: {name} ({error.strerror}). {advice}"
+    return f"{doing} failed: {name} ({error.strerror}){where}. {advice}"

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from raft.storage_errors import REBUILD, CorruptLogError, ForeignDataError, FormatError
+from raft.storage_errors import REBUILD, CorruptLogError, ForeignDataError, unknown_format
 
 FORMAT_VERSION = 1
 SECTOR_BYTES = 512
@@ -128,10 +128,7 @@ def check_segment_header(sector: bytes, path: str, sequence: int, owner: bytes) 
         raise CorruptLogError(f"{path}, offset 0: this is not a segment of the write-ahead log. {REBUILD}")
     _, version, stated, stated_owner = _SEGMENT.unpack_from(sector)
     if version != FORMAT_VERSION:
-        raise FormatError(
-            f"{path}, offset 8: format version {version}, but this release knows only {FORMAT_VERSION}: "
-            "start the release that wrote it."
-        )
+        raise unknown_format(f"{path}, offset 8", version, FORMAT_VERSION)
     if zlib.crc32(sector[: -_CRC.size]) != _CRC.unpack_from(sector, SECTOR_BYTES - _CRC.size)[0]:
         raise CorruptLogError(f"{path}, offset 0: the segment's header does not match its checksum. {REBUILD}")
     if stated_owner != owner:

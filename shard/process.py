@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from raft import DataDirectory, StorageError
+from raft import DataDirectory, StorageError, describe_storage_error
 from shard.node import Node
 from shard.settings import NodeSettings
 from wire import InsecureBindError, TlsConfigError
@@ -33,14 +33,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         directory = DataDirectory.open(Path(settings.data_dir), cluster=settings.cluster, node=settings.id)
     except (StorageError, OSError) as error:
-        return _say(error, EXIT_FAILED)
+        return _say(describe_storage_error("opening the data directory", error), EXIT_FAILED)
     try:
         return uvloop.run(_run(settings, directory))
     except (InsecureBindError, OSError, StorageError, TlsConfigError) as error:
         return _say(error, EXIT_FAILED)
 
 
-def _say(error: Exception, status: int) -> int:
+def _say(error: Exception | str, status: int) -> int:
     sys.stderr.write(f"concord node: {error}\n")
     return status
 
@@ -56,7 +56,10 @@ async def _run(settings: NodeSettings, directory: DataDirectory) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    node = Node(settings, directory, refuse)
+    try:
+        node = Node(settings, directory, refuse)
+    except OSError as error:
+        return _say(describe_storage_error("reading the data directory", error), EXIT_FAILED)
     await node.start()
     gc.collect()
     gc.freeze()
