@@ -23,6 +23,7 @@ from raft.wal_recovery import RecoveredLog, recover
 from raft.wal_replay import Recovered
 from raft.wal_space import DEFAULT_LIMITS, Limits, NewSegment, SegmentSpace
 from raft.wal_writer import SegmentWriter, WriteFailedError
+from raft.watermark import Watermark
 
 
 class Durability(enum.StrEnum):
@@ -298,9 +299,11 @@ def _open_segments(
     owner = fingerprint(identity)
     sync = durability is Durability.FSYNC
     disk.makedirs(WAL_DIRECTORY)
-    log = recover(disk, owner, sync=sync)
+    mark = Watermark(disk, owner)
+    log = recover(disk, owner, mark, sync=sync)
     found = log or new
-    writer = SegmentWriter(disk, owner, sync=sync, number=found.number, crc=found.crc)
+    writer = SegmentWriter(disk, owner, mark, sync=sync, number=found.number, crc=found.crc)
+    writer.mark()
     if log is None:
         writer.create(1, segment_bytes)
     else:

@@ -2,8 +2,8 @@
 
 The log ends at the first batch that is not whole. If that is a write that a power cut interrupted, it was never
 acknowledged and is cut off. Anything else (a bad batch without the marks of an interrupted write, a good batch after a
-bad one, a missing segment, another node's file) means that the disk lost something it had promised to keep; then the
-node must not vote, and this raises.
+bad one, a missing segment, another node's file, an end before the watermark) means that the disk lost something it had
+promised to keep; then the node must not vote, and this raises.
 """
 
 import re
@@ -27,6 +27,7 @@ from raft.wal_format import (
 )
 from raft.wal_live import LiveIndex
 from raft.wal_replay import Recovered, Replay
+from raft.watermark import Watermark
 
 _NAME = re.compile(r"([0-9a-f]{16})\.(wal|tmp)")
 
@@ -51,12 +52,13 @@ class RecoveredLog(msgspec.Struct, gc=False):
     crc: int
 
 
-def recover(disk: Disk, owner: bytes, *, sync: bool) -> RecoveredLog | None:
+def recover(disk: Disk, owner: bytes, mark: Watermark, *, sync: bool) -> RecoveredLog | None:
     """Read the whole log, cut a torn end and make what was read durable.
 
     Args:
         disk: the node's data directory.
         owner: see `wal_format.fingerprint`.
+        mark: how far the log must reach.
         sync: whether this node promises durability; then what was only in the system's cache is synced before it is
             acted upon.
 
@@ -68,13 +70,16 @@ def recover(disk: Disk, owner: bytes, *, sync: bool) -> RecoveredLog | None:
         OSError: the disk failed.
     """
     found = _list_segments(disk)
-    if not found:
+    if not found and not mark.number:
         return None
+    if not found:
+        raise CorruptLogError(f"{WAL_DIRECTORY}/ is empty, but {mark.number} batches were durable. {REBUILD}")
     first = _first_of_run(found)
-    scan = _Scan(disk, owner, first)
+    scan = _Scan(disk, owner, first, mark)
     for sequence in range(first, found[-1] + 1):
         scan.read_segment(sequence)
     scan.check_nothing_missing(found)
+    scan.check_reaches_mark()
     scan.mend(sync=sync)
     _remove_leftovers(disk, [sequence for sequence in found if sequence < scan.oldest])
     return scan.result()
@@ -114,8 +119,9 @@ def _remove_leftovers(disk: Disk, sequences: list[int]) -> None:
 class _Scan:
     """Goes through the segments in order, batch by batch."""
 
-    def __init__(self, disk: Disk, owner: bytes, first: int) -> None:
+    def __init__(self, disk: Disk, owner: bytes, first: int, mark: Watermark) -> None:
         self.oldest = first
+        self._mark = mark
         self._disk = disk
         self._owner = owner
         self._first = first
@@ -152,6 +158,14 @@ class _Scan:
         if not complete:
             raise CorruptLogError(
                 f"{segment_path(self._first - 1)} is missing (found {len(found)} segments). {REBUILD}"
+            )
+
+    def check_reaches_mark(self) -> None:
+        """Refuse when a batch that was durable is not there: its segment is gone, or went back to an older copy."""
+        if self._number < self._mark.number:
+            raise CorruptLogError(
+                f"{segment_path(max(self._sizes))}: the log ends with batch {self._number}, but batch "
+                f"{self._mark.number} was durable: the newest segment is missing, cut or an older copy. {REBUILD}"
             )
 
     def mend(self, *, sync: bool) -> None:
@@ -200,6 +214,8 @@ class _Scan:
                 self._live.note(sequence, record.kind, record.group, record.index)
         except (ValueError, struct.error) as error:
             raise _corrupt(sequence, position, f"its records make no sense: {error}") from error
+        if header.number == self._mark.number and header.crc != self._mark.crc:
+            raise _corrupt(sequence, position, f"it is another batch {header.number} than the one that was durable")
         self._number, self._crc, self.oldest = header.number, header.crc, header.oldest
         self._last_batch = (sequence, position, header.size)
 

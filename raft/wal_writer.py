@@ -10,6 +10,7 @@ from typing import TypeVar
 from raft.disk import Disk, File
 from raft.storage_errors import describe_io_error
 from raft.wal_format import SECTOR_BYTES, WAL_DIRECTORY, encode_batch, encode_segment_header, segment_path
+from raft.watermark import WATERMARK_FILE, Watermark
 
 T = TypeVar("T")
 
@@ -21,8 +22,9 @@ class WriteFailedError(Exception):
 class SegmentWriter:
     """Owns the open segments. Every method blocks."""
 
-    def __init__(self, disk: Disk, owner: bytes, *, sync: bool, number: int, crc: int) -> None:
+    def __init__(self, disk: Disk, owner: bytes, mark: Watermark, *, sync: bool, number: int, crc: int) -> None:
         self._disk = disk
+        self._mark = mark
         self._owner = owner
         self._sync = sync
         self._number = number
@@ -33,6 +35,10 @@ class SegmentWriter:
     def open(self, sequence: int) -> None:
         """Continue an existing segment."""
         self._guard(f"opening {segment_path(sequence)}", lambda: self._open(sequence))
+
+    def mark(self) -> None:
+        """Write down how far the log is durable, so that the next start can tell."""
+        self._guard(f"writing {WATERMARK_FILE}", self._begin_mark)
 
     def create(self, sequence: int, size: int) -> None:
         """Reserve a segment of `size` bytes, durably; it appears under its name only when it is ready."""
@@ -51,6 +57,7 @@ class SegmentWriter:
         for file in self._files.values():
             file.close()
         self._files.clear()
+        self._mark.close()
 
     def _guard(self, doing: str, step: Callable[[], T]) -> T:
         if self._broken:
@@ -63,6 +70,12 @@ class SegmentWriter:
 
     def _open(self, sequence: int) -> None:
         self._files[sequence] = self._disk.open(segment_path(sequence), writable=True)
+
+    def _begin_mark(self) -> None:
+        self._mark.begin(sync=self._sync)
+        self._mark.note(self._number, self._crc)
+        if self._sync:
+            self._mark.sync()
 
     def _create(self, sequence: int, size: int) -> None:
         path = segment_path(sequence)
@@ -86,7 +99,10 @@ class SegmentWriter:
             file.sync()
         self._number += 1
         self._crc = crc
+        self._mark.note(self._number, crc)
         if offset == SECTOR_BYTES:  # the log has moved on: older segments are never written again
+            if self._sync:
+                self._mark.sync()
             for old in [old for old in self._files if old < sequence]:
                 self._files.pop(old).close()
 

@@ -22,6 +22,7 @@ from raft.wal_format import (
     looks_torn,
 )
 from raft.wal_replay import Recovered
+from raft.watermark import WATERMARK_FILE
 from tests.raft.storage import Log, command
 from tests.simulation.simdisk import SimDisk
 
@@ -44,12 +45,14 @@ def last_index(disk: Disk) -> int:
 
 
 def three_batches(last: bytes = b"") -> SimDisk:
-    """Entries 1, 2 and 3; the third with a body of several sectors."""
+    """Entries 1, 2 and 3; the third with a body of several sectors. The watermark does not know that it is durable."""
     disk = SimDisk()
     log = Log(disk)
     log.append(1, 1, 2)
+    mark = disk.content(WATERMARK_FILE)
     log.wal.append(1, 3, 1, last or command(1, 3, size=1500))
     log.sync()
+    disk.replace(WATERMARK_FILE, mark)
     return disk
 
 
@@ -82,6 +85,17 @@ def test_a_write_of_which_any_sectors_are_missing_is_cut_off(last: bytes) -> Non
         image.replace(FIRST, bytes(torn))
         expected = 3 if bytes(torn) == content else 2
         assert last_index(image) == expected
+
+
+def test_a_torn_look_of_a_batch_that_was_durable_is_refused() -> None:
+    disk = three_batches()
+    assert last_index(disk) == 3  # the start wrote the watermark anew
+    content = disk.content(FIRST)
+    offset, size = batches(content)[2]
+    for kept in (0, 100, size - 9):
+        disk.replace(FIRST, content[: offset + kept] + bytes(len(content) - offset - kept))
+        with pytest.raises(CorruptLogError, match="batch 3 was durable"):
+            Log(disk)
 
 
 def test_after_a_cut_the_log_goes_on() -> None:
