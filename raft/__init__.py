@@ -10,6 +10,7 @@ from .host import RaftHost
 from .network import WireNetwork, receiving
 from .offload import ThreadOffload, exit_process
 from .replica import SafeReplica
+from .sealed import seal, unseal
 from .storage_errors import StorageError, describe_storage_error
 from .wal import Durability
 
@@ -25,4 +26,6 @@ __all__ = [
     "describe_storage_error",
     "exit_process",
     "receiving",
+    "seal",
+    "unseal",
 ]

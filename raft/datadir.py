@@ -14,14 +14,18 @@ from typing import Self
 import msgspec
 
 from raft.disk import Disk, OsDisk
+from raft.peers import PEERS_FILE
+from raft.sealed import read_sealed, replace_sealed
 from raft.snapshot_format import SNAPSHOT_DIRECTORY
-from raft.storage_errors import REBUILD, DataDirectoryError, ForeignDataError, FormatError
+from raft.storage_errors import REBUILD, DataDirectoryError, ForeignDataError, unknown_format
 from raft.wal_format import WAL_DIRECTORY
+from raft.watermark import WATERMARK_FILE
 
 FORMAT_VERSION = 1
 IDENTITY_FILE = "identity.json"
 LOCK_FILE = "LOCK"
-_MAX_IDENTITY_BYTES = 64 << 10
+BEGUN_FILES = (WATERMARK_FILE, PEERS_FILE)
+"""What else a node that has begun its log must find."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -75,13 +79,16 @@ def claim_identity(disk: Disk, *, cluster: str, node: str, incarnation: str) -> 
             f"this data directory belongs to node {identity.node!r} of cluster {identity.cluster!r}, "
             f"not to node {node!r} of cluster {cluster!r}: start this node on its own data directory."
         )
-    if identity.log_begun and not (disk.exists(WAL_DIRECTORY) and disk.listdir(WAL_DIRECTORY)):
-        raise DataDirectoryError(f"the write-ahead log in {WAL_DIRECTORY}/ is missing. {REBUILD}")
+    if identity.log_begun:
+        _check_nothing_missing(disk)
     return identity
 
 
 def record_log_begun(disk: Disk, identity: Identity) -> Identity:
-    """Remember that the write-ahead log exists. Call it once the log was opened, before the node speaks to others."""
+    """Remember that the write-ahead log exists, and the files of `BEGUN_FILES`.
+
+    Call it once they were opened, before the node speaks to others.
+    """
     if identity.log_begun:
         return identity
     identity = msgspec.structs.replace(identity, log_begun=True)
@@ -132,41 +139,27 @@ class DataDirectory:
             os.close(lock)
 
 
+def _check_nothing_missing(disk: Disk) -> None:
+    if not (disk.exists(WAL_DIRECTORY) and disk.listdir(WAL_DIRECTORY)):
+        raise DataDirectoryError(f"the write-ahead log in {WAL_DIRECTORY}/ is missing. {REBUILD}")
+    for path in BEGUN_FILES:
+        if not disk.exists(path):
+            raise DataDirectoryError(f"{path} is missing. {REBUILD}")
+
+
 def _load(disk: Disk) -> Identity:
-    file = disk.open(IDENTITY_FILE)
-    try:
-        content = file.read(0, _MAX_IDENTITY_BYTES)
-    finally:
-        file.close()
+    content = read_sealed(disk, IDENTITY_FILE)
     try:
         version = msgspec.json.decode(content, type=_Version).format
         if version == FORMAT_VERSION:
             return msgspec.json.decode(content, type=Identity)
     except msgspec.DecodeError as error:
         raise DataDirectoryError(f"{IDENTITY_FILE} is damaged: {error}. {REBUILD}") from error
-    raise FormatError(
-        f"{IDENTITY_FILE}: format version {version}, but this release knows only {FORMAT_VERSION}: "
-        "start the release that wrote it."
-    )
+    raise unknown_format(IDENTITY_FILE, version, FORMAT_VERSION)
 
 
 def _save(disk: Disk, identity: Identity) -> None:
-    replace_file(disk, IDENTITY_FILE, msgspec.json.encode(identity))
-
-
-def replace_file(disk: Disk, path: str, content: bytes) -> None:
-    """Give a small file new content, durably: after a crash it is the old or the new one."""
-    temporary = path + ".tmp"
-    if disk.exists(temporary):
-        disk.unlink(temporary)
-    file = disk.create(temporary)
-    try:
-        file.pwrite(0, [content])
-        file.sync()
-    finally:
-        file.close()
-    disk.rename(temporary, path)
-    disk.sync_dir("")
+    replace_sealed(disk, IDENTITY_FILE, msgspec.json.encode(identity))
 
 
 def _lock(path: Path) -> int:

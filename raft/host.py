@@ -110,7 +110,7 @@ class RaftHost:
             on_pinned=self._on_pinned,
         )
         self._recovered = self.wal.recovered()
-        self._peers = Peers(disk)
+        self._peers = Peers(disk, incarnation)
         self._store = SnapshotStore(disk, snapshot_offload, cluster=cluster.encode(), fatal=fatal)
 
     # --- hosting ---------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from typing import Protocol
 
 import msgspec
 
-from raft.datadir import replace_file
+from raft import describe_storage_error
 from raft.disk import Disk, Fatal
+from raft.sealed import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class MarkFile:
         try:
             replace_file(self._disk, self._path, msgspec.json.encode(mark))
         except OSError as error:
-            self._fatal(f"{self._path} could not be written: {error}")
+            self._fatal(describe_storage_error(f"writing {self._path}", error))
 
     def remove(self) -> None:
         """See `Marks.remove`. Nothing is lost when it comes back after a crash: it is known by its index to be over."""

@@ -1,10 +1,14 @@
-"""The newest cluster map on disk, so that a restarted node knows its groups while placement is away. A cache: losing it is harmless."""
+"""The newest cluster map on disk, so that a restarted node knows its groups while placement is away. A cache: losing it is harmless.
+
+A damaged one is not: it could name other replicas of a group than there are, so it is sealed.
+"""
 
 import logging
 from pathlib import Path
 
 import msgspec
 
+from raft import seal, unseal
 from wire.messages import ClusterMap
 
 logger = logging.getLogger(__name__)
@@ -19,7 +23,11 @@ class MapFile:
     def load(self) -> ClusterMap | None:
         """The saved map, None when there is none or it cannot be read."""
         try:
-            return msgspec.msgpack.decode(self._path.read_bytes(), type=ClusterMap)
+            content = unseal(self._path.read_bytes())
+            if content is None:
+                logger.warning("the saved cluster map is damaged and is ignored: %s", self._path)
+                return None
+            return msgspec.msgpack.decode(content, type=ClusterMap)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
@@ -30,7 +38,7 @@ class MapFile:
         """Replace the saved map."""
         new = self._path.with_suffix(".new")
         try:
-            new.write_bytes(msgspec.msgpack.encode(cluster_map))
+            new.write_bytes(seal(msgspec.msgpack.encode(cluster_map)))
             new.replace(self._path)
         except OSError as error:
             logger.warning("the cluster map could not be saved: %s", error)

@@ -170,7 +170,7 @@ LOG = (
     ),
     Mistake(
         name="rename-before-sync",
-        module="raft.datadir",
+        module="raft.sealed",
         right="        file.pwrite(0, [content])\n        file.sync()\n",
         wrong="        file.pwrite(0, [content])\n",
         breaks="a small file is replaced durably",

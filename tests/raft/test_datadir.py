@@ -7,8 +7,10 @@ from random import Random
 
 import pytest
 
-from raft.datadir import DataDirectory, Identity, claim_identity, record_log_begun
+from raft.datadir import BEGUN_FILES, DataDirectory, Identity, claim_identity, record_log_begun
 from raft.disk import Disk
+from raft.peers import Peers
+from raft.sealed import seal
 from raft.storage_errors import DataDirectoryError, ForeignDataError, FormatError
 from tests.raft.storage import Log
 from tests.simulation.simdisk import DeadProcessError, SimDisk
@@ -46,15 +48,16 @@ def test_another_nodes_directory_is_refused(cluster: str, node: str) -> None:
 
 def test_a_newer_format_is_refused_as_such() -> None:
     disk = SimDisk()
-    disk.replace("identity.json", b'{"format":2,"everything":"else"}')
+    disk.replace("identity.json", seal(b'{"format":2,"everything":"else"}'))
     with pytest.raises(FormatError, match="format version 2"):
         claim(disk)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format":1}', b'{"format":"1"}', b"\xff"])
-def test_a_damaged_identity_is_refused(content: bytes) -> None:
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_damaged_identity_is_refused(content: bytes, sealed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     disk = SimDisk()
-    disk.replace("identity.json", content)
+    disk.replace("identity.json", seal(content) if sealed else content)
     with pytest.raises(DataDirectoryError, match="is damaged"):
         claim(disk)
 
@@ -73,10 +76,23 @@ def test_a_node_whose_log_is_gone_does_not_start_as_if_it_were_new() -> None:
     identity = claim(disk)
     assert claim(disk) == identity  # ended before the log was begun
     Log(disk)
+    Peers(disk, "i1")
     assert record_log_begun(disk, identity).log_begun
     assert claim(disk).log_begun
     disk.remove("wal/0000000000000001.wal")
     with pytest.raises(DataDirectoryError, match="write-ahead log in wal/ is missing"):
+        claim(disk)
+
+
+@pytest.mark.parametrize("path", ["peers.json", "watermark"])
+def test_a_node_that_lost_another_of_its_files_does_not_start_as_if_it_were_new(path: str) -> None:
+    disk = SimDisk()
+    identity = claim(disk)
+    Log(disk)
+    Peers(disk, "i1")
+    record_log_begun(disk, identity)
+    disk.remove(path)
+    with pytest.raises(DataDirectoryError, match=f"{path} is missing"):
         claim(disk)
 
 
@@ -106,6 +122,8 @@ def test_a_directory_is_opened_closed_and_opened_again(tmp_path: Path) -> None:
     first.record_log_begun()
     first.disk.makedirs("wal")
     first.disk.create("wal/x").close()
+    for path in BEGUN_FILES:
+        first.disk.create(path).close()
     first.close()
     first.close()
     second = DataDirectory.open(tmp_path, cluster="c", node="n1")

@@ -175,7 +175,7 @@ def test_a_sender_that_shares_no_group_is_not_remembered() -> None:
     member = Group()["a"]
     for sender in ("stranger", "a", "b"):
         member.host.receive(Packet("test", sender, sender, [Addressed(GROUP, MESSAGE)]))
-    known = Peers(member.disk)
+    known = Peers(member.disk, "a")
     assert known.accept("stranger", "its first contact is still to come")
     assert not known.accept("b", "another")
 

@@ -50,5 +50,5 @@ def test_a_mark_that_cannot_be_written_ends_the_process(monkeypatch: pytest.Monk
         raise OSError(28, f"no space for {path} ({size})")
 
     monkeypatch.setattr(disk, "create", full)
-    with pytest.raises(DeadError, match=r"fenced-3\.json could not be written"):
+    with pytest.raises(DeadError, match=r"writing fenced-3.json failed"):
         MarkFile(disk, 3, die).save(MARK)
