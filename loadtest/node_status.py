@@ -13,15 +13,15 @@ Indexes = Mapping[int, int]
 """Group → log index."""
 
 
-def ask(address: str) -> NodeStatus | None:
-    """A node's status, None when it does not answer."""
-    return asyncio.run(_ask(address))
+def ask(address: str, timeout_s: float = TIMEOUT_S) -> NodeStatus | None:
+    """A node's status, None when it does not answer in time."""
+    return asyncio.run(_ask(address, timeout_s))
 
 
-async def _ask(address: str) -> NodeStatus | None:
+async def _ask(address: str, timeout_s: float) -> NodeStatus | None:
     client = RpcClient(address)
     try:
-        return await client.call(STATUS, StatusRequest(), TIMEOUT_S)
+        return await client.call(STATUS, StatusRequest(), timeout_s)
     except RpcError:
         return None
     finally:

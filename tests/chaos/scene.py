@@ -46,6 +46,15 @@ class Outcome(enum.Enum):
     UNKNOWN = enum.auto()
 
 
+def outcome_of(reply: Reply | None, *, refused: bool) -> Outcome:
+    """What the answer to a write says; without one, whether the request was `refused` before it reached a server."""
+    if reply is None:
+        return Outcome.NOT_DONE if refused else Outcome.UNKNOWN
+    if reply.status == 200:
+        return Outcome.DONE
+    return Outcome.NOT_DONE if reply.json()["error"]["applied"] is False else Outcome.UNKNOWN
+
+
 class Scene:
     """A cluster under test, the chance of its seed, and what went wrong so far."""
 
@@ -119,11 +128,7 @@ class Caller:
 
     def outcome(self, reply: Reply | None) -> Outcome:
         """What the answer to the last request, a write, says."""
-        if reply is None:
-            return Outcome.NOT_DONE if self.refused else Outcome.UNKNOWN
-        if reply.status == 200:
-            return Outcome.DONE
-        return Outcome.NOT_DONE if reply.json()["error"]["applied"] is False else Outcome.UNKNOWN
+        return outcome_of(reply, refused=self.refused)
 
     def put(self, key: str, value: Any) -> Outcome:
         """Set a key."""

@@ -70,8 +70,8 @@ class Reply(msgspec.Struct, frozen=True):
 class Client:
     """One keep-alive HTTP connection to a gateway; reconnects when the other side closed it."""
 
-    def __init__(self, port: int, timeout_s: float = 10.0) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    def __init__(self, port: int, timeout_s: float = 10.0, host: str = "127.0.0.1") -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
 
     def send(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         """One request under /api/v1 (`path` begins after it); any failure of the connection is an OSError."""
