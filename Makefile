@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ARGS ?=
 SEEDS ?= 200
+MINUTES ?= 10
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -84,6 +86,14 @@ sim-control: $(DEV) ## The same with the library as shipped; succeeds only when 
 .PHONY: mutants
 mutants: $(DEV) ## Plant known mistakes in raft/, one at a time; succeeds only when each is noticed (ARGS='--only vote-twice')
 	@$(BIN)/python -m tests.mutation.run $(ARGS)
+
+.PHONY: chaos
+chaos: $(DEV) ## Hurt real clusters in namespaces of their own and check every answer (MINUTES=n SEED=s ARGS='--nodes 5'); needs root
+	@{ command -v ip && command -v nft && command -v gcc && command -v mkfs.ext4; } >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing iproute2, nftables, gcc and e2fsprogs …" >&2 && \
+		apt-get -qq update && \
+		apt-get -qq install -y --no-install-recommends iproute2 nftables gcc libc6-dev e2fsprogs >/dev/null; } || true
+	@$(BIN)/python -m tests.chaos.run --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 .PHONY: proof
 proof: $(DEV) ## Everything that is tried against Concord, in full or a share, into docs/PROOF.md (ARGS='--share 0.05')
