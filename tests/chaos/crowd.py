@@ -1,8 +1,8 @@
 """Everybody who uses the cluster in a round: clients with habits, and for each group one that writes all the time.
 
 The latter's key is in that group, so the first of its writes that was begun after a strike and acknowledged shows for how
-long the group took no writes. Another reads the same key all the time through the other gateway, which would show a leader
-that answers although another was elected.
+long the group took no writes. Others read the same key all the time, through the other gateway and from the nodes themselves,
+which would show a leader that answers although another was elected.
 """
 
 import bisect
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
 from tests.chaos.clients import DEADLINES_MS, REFUSED_PAUSE_S, Door, Habits, Keys, Recorder
+from tests.chaos.direct import DirectReaders
 from tests.chaos.fleet import Fleet
 from tests.linearizability import Operation
 
@@ -77,6 +78,7 @@ class Crowd:
         self._stopping = threading.Event()
         self._futures: list[Future[None]] = []
         self._recorders: list[Recorder] = []
+        self._direct: DirectReaders | None = None
         self.pulses: dict[int, Pulse] = {}
         self.keys = keys
 
@@ -87,6 +89,7 @@ class Crowd:
             self._futures.append(self._fleet.inside.start(pulse.run, self._stopping))
             reader = self._recorder(PULSE_DEADLINE_MS)  # the next one begins at the other gateway
             self._futures.append(self._fleet.inside.start(pulse.watch, reader, self._stopping))
+        self._direct = self._read_from_nodes()
         others = [pulse.key for pulse in self.pulses.values()]
         for number in range(CLIENTS):
             rng = random.Random(self._rng.random())
@@ -102,11 +105,21 @@ class Crowd:
             future.result(JOIN_TIMEOUT_S)
         for recorder in self._recorders:
             recorder.close()
-        return [operation for recorder in self._recorders for operation in recorder.history]
+        direct = self._direct.history if self._direct is not None else []
+        return [*direct, *(operation for recorder in self._recorders for operation in recorder.history)]
 
     def outcomes(self) -> Counter[str]:
         """Operations by kind and outcome."""
-        return sum((recorder.outcomes for recorder in self._recorders), Counter())
+        done = sum((recorder.outcomes for recorder in self._recorders), Counter[str]())
+        done["get done by a node itself"] = len(self._direct.history) if self._direct is not None else 0
+        return done
+
+    def _read_from_nodes(self) -> DirectReaders:
+        addresses = [self._fleet.node_address(name) for name in self._fleet.node_names]
+        keys = {group: pulse.key for group, pulse in self.pulses.items()}
+        readers = DirectReaders(addresses, keys, self._complain)
+        self._futures.append(self._fleet.inside.start(readers.run, self._stopping))
+        return readers
 
     def _live(self, habits: Habits, recorder: Recorder, rng: random.Random) -> None:
         while not self._stopping.is_set():
