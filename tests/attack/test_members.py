@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from raft.messages import RAFT, Addressed, Packet, RequestVote
+from raft.sealed import unseal
 from tests.attack.victims import ANSWER_S, CLUSTER, Victims, unharmed
 from tests.e2e.cluster import wait_until
 from tests.e2e.writers import Writers
@@ -62,7 +63,8 @@ def send(victims: Victims, tls: TlsConfig | None, node: str, packets: Sequence[P
 
 
 def known_peers(victims: Victims, node: str) -> dict[str, str]:
-    found: dict[str, str] = json.loads((victims.nodes.directory / node / "peers.json").read_bytes())
+    sealed = (victims.nodes.directory / node / "peers.json").read_bytes()
+    found: dict[str, str] = json.loads(unseal(sealed) or b"")["incarnations"]
     return found
 
 

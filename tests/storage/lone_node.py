@@ -35,7 +35,8 @@ class LoneNode:
         self.acknowledged_s = 0.0
         self.ended_s = 0.0
         self._environ = environ
-        self._port, self._gateway_port = free_port(), free_port()
+        self._port = free_port()
+        self._gateway_port = self._port + 1
         self._errors = data_dir.with_name(data_dir.name + ".stderr")
         self._node: subprocess.Popen[bytes] | None = None
         self._watch: threading.Thread | None = None
@@ -45,7 +46,8 @@ class LoneNode:
         self.client = Client(self._gateway_port)
 
     def launch(self) -> None:
-        """Start the node and do not wait. What it says is kept from here on."""
+        """Start the node and do not wait; one that a failed test left running is ended. What it says is kept from here on."""
+        self._kill_node()
         self._errors.write_bytes(b"")
         address = f"127.0.0.1:{self._port}"
         flags = {
@@ -121,11 +123,14 @@ class LoneNode:
     def close(self) -> None:
         """Leave nothing behind."""
         self.client.close()
-        for process in filter(None, (self._node, self._gateway)):
-            process.kill()
-            process.wait()
-        if self._watch is not None:
-            self._watch.join()
+        self._kill_node()
+        self._gateway.kill()
+        self._gateway.wait()
+
+    def _kill_node(self) -> None:
+        if self._node is not None:
+            self._node.kill()
+            self.wait()
 
     def _run(self, words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join([str(ROOT / "sdk"), str(ROOT)])
