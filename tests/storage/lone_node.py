@@ -35,12 +35,14 @@ class LoneNode:
         self.acknowledged_s = 0.0
         self.ended_s = 0.0
         self._environ = environ
-        self._port = free_port()
-        self._gateway_port = self._port + 1
+        self._gateway_port = free_port()  # held all the time, so that nobody takes the node's while that is down
+        self._port = self._gateway_port + 1
         self._errors = data_dir.with_name(data_dir.name + ".stderr")
+        self._gateway_errors = data_dir.with_name(data_dir.name + ".gateway.stderr")
         self._node: subprocess.Popen[bytes] | None = None
         self._watch: threading.Thread | None = None
         self._written = 0
+        self._answer = "none"
         address = f"127.0.0.1:{self._port}"
         self._gateway = self._run(["gateway", "--listen", f"127.0.0.1:{self._gateway_port}", "--nodes", address], {})
         self.client = Client(self._gateway_port)
@@ -70,7 +72,12 @@ class LoneNode:
     def start(self) -> None:
         """Start the node and wait until writes are answered."""
         self.launch()
-        wait_until(lambda: self.write() or not self.running, "a write is answered", START_TIMEOUT_S)
+        try:
+            wait_until(lambda: self.write() or not self.running, "a write is answered", START_TIMEOUT_S)
+        except AssertionError as error:
+            gateway = self._gateway_errors.read_text()[-1000:]
+            message = f"last answer: {self._answer}\nnode: {self.errors[-1000:]}\ngateway: {gateway}"
+            raise AssertionError(message) from error
         assert self.running, self.errors
 
     def stop(self) -> None:
@@ -103,9 +110,11 @@ class LoneNode:
         self._written += 1
         key, value = f"k{self._written % KEYS}", f"{self._written} {VALUE}"
         try:
-            reply = self.client.send("PUT", f"/kv/{key}", {"value": value}, {"X-Concord-Timeout-Ms": "1000"})
-        except ConnectionError:
+            reply = self.client.send("PUT", f"/kv/{key}", {"value": value}, {"X-Concord-Timeout-Ms": "300"})
+        except ConnectionError as error:
+            self._answer = str(error)
             return False
+        self._answer = f"{reply.status} {reply.body[:300]!r}"
         if reply.status != 200:
             return False
         self.acknowledged[key], self.acknowledged_s = value, time.monotonic()
@@ -135,13 +144,13 @@ class LoneNode:
     def _run(self, words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join([str(ROOT / "sdk"), str(ROOT)])
         supervised = {"PYTHONPATH": paths, "CONCORD_SUPERVISOR_PID": str(os.getpid())}
-        with self._errors.open("ab") as errors:
+        with (self._errors if words[0] == "node" else self._gateway_errors).open("ab") as errors:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "concord.cli", *words],
                 env={**os.environ, **supervised, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=errors if words[0] == "node" else subprocess.DEVNULL,
+                stderr=errors,
             )
 
     def _note_end(self, node: subprocess.Popen[bytes]) -> None:
