@@ -2,13 +2,16 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from concord.cli.authority import read
+from placement import Goals
 from raft import RaftConfig
 from tests.attack.canary import canary
 from tests.certificates import Authority
@@ -27,8 +30,13 @@ ANSWER_S = 5.0
 SETTLED_S = 60.0
 WRITES = 20
 OWN_CONNECTIONS = 4
+STEADY_S = Goals(expected_nodes=3, groups=1, replicas=3).settle_ms / 1000 + 1.0
 STOOD_STILL_S = RaftConfig().election_timeout_s_min - 2 * RaftConfig().heartbeat_s
 """A node that could not run for so long may have lost its leadership to the machine."""
+
+
+Terms: TypeAlias = Mapping[str, Mapping[int, int]]
+"""Node → group → term."""
 
 
 class Vitals(msgspec.Struct, frozen=True):
@@ -43,6 +51,7 @@ class Victims:
 
     def __init__(self, nodes: Nodes, certificates: Path | None) -> None:
         self.nodes = nodes
+        self.steady: Terms = {}  # as they were after the last attack
         self.authority: Authority | None = None
         if certificates is not None:
             signer = read((certificates / "ca.crt").read_bytes(), (certificates / "ca.key").read_bytes())
@@ -76,8 +85,8 @@ class Victims:
         """What every node says of itself to a newcomer: connections of its own, so that being let in is a part of it."""
         return asyncio.run(self._ask())
 
-    def terms(self) -> dict[str, dict[int, int]]:
-        """Node → group → term."""
+    def terms(self) -> Terms:
+        """Of all groups, as every node sees them."""
         return {name: {group.id: group.term for group in each.groups} for name, each in self.statuses().items()}
 
     async def _ask(self) -> dict[str, NodeStatus]:
@@ -144,19 +153,29 @@ def client_context(tls: TlsConfig) -> ssl.SSLContext:
     return context
 
 
-def _settled_terms(victims: Victims) -> Mapping[str, Mapping[int, int]]:
-    """The terms once placement has spread the leaders, which it does in the first seconds."""
-    seen: list[dict[str, dict[int, int]]] = []
+def _settled_terms(victims: Victims) -> Terms:
+    """The terms once placement has spread the leaders.
+
+    It looks at what came of a transfer a moment later, and may ask for another: so they count when they have been the same
+    for longer than it waits. Those that the last attack has left behind have been.
+    """
+    steady, since = victims.steady, time.monotonic() - STEADY_S
 
     def settled() -> bool:
-        with suppress(RpcError):  # a node that was started a moment ago
-            seen.append(victims.terms())
-            alike = all(terms == seen[-1]["n1"] for terms in seen[-1].values())
-            return alike and _leaders_are_spread(victims.statuses()) and victims.terms() == seen[-1]
-        return False
+        nonlocal steady, since
+        try:
+            terms, statuses = victims.terms(), victims.statuses()
+        except RpcError:  # a node that was started a moment ago
+            since = time.monotonic()
+            return False
+        alike = all(each == terms["n1"] for each in terms.values())
+        if terms != steady or not alike or not _leaders_are_spread(statuses):
+            steady, since = terms, time.monotonic()
+        return time.monotonic() - since >= STEADY_S
 
     wait_until(settled, "leaders are spread and terms are the same everywhere", SETTLED_S)
-    return seen[-1]
+    victims.steady = steady
+    return steady
 
 
 def _leaders_are_spread(statuses: Mapping[str, NodeStatus]) -> bool:
