@@ -31,12 +31,6 @@ LOG = (
         wrong="        for sequence in reversed(sequences):\n            self._disk.unlink",
         breaks="a deletion that is interrupted leaves an unbroken run of segments",
     ),
-    _in_writer(
-        name="go-on-after-a-failed-write",
-        right="            self._broken = True\n",
-        wrong="            self._broken = False\n",
-        breaks="after a failure nothing is written any more",
-    ),
     _in_wal(
         name="durable-while-being-written",
         right="""        self._running = True
@@ -93,12 +87,6 @@ LOG = (
         right="        while self._unsynced and self._unsynced[-1][1] >= index:\n            self._unsynced.pop()\n",
         wrong="",
         breaks="the sync of a dropped entry says nothing of the one in its place",
-    ),
-    _in_journal(
-        name="truncate-in-memory-only",
-        right="        self.barrier = self._wal.truncate(self._group, index)\n",
-        wrong="",
-        breaks="dropped entries do not come back after a restart",
     ),
     _in_replay(
         name="replay-no-truncation",

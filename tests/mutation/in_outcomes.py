@@ -33,12 +33,6 @@ OUTCOMES = (
         breaks="an exception of the state machine is a result",
     ),
     _in_replica(
-        name="acknowledge-another-leaders-entry",
-        right="outcome = Committed(index, term, result) if waiting_term == term else Unknown(leader=self.leader)",
-        wrong="outcome = Committed(index, term, result)",
-        breaks="a call is acknowledged only if its own entry took the index",
-    ),
-    _in_replica(
         name="unknown-as-refused",
         right="            done(Unknown(leader=leader), FAIL_REASON.SUCCESS)\n",
         wrong="            done(Refused(leader=leader), FAIL_REASON.SUCCESS)\n",

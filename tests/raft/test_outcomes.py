@@ -91,6 +91,15 @@ def test_an_exception_of_the_state_machine_becomes_the_result_and_the_group_goes
     assert [member.machine.commands for member in group.members.values()] == [[b"x"]] * 3
 
 
+def test_an_entry_that_failed_counts_as_applied_even_when_nothing_follows() -> None:
+    group = Group()
+    a = group.elect("a")
+    a.propose(b"raise")
+    group.settle()
+    group.beat("a")
+    assert [member.replica.applied_index for member in group.members.values()] == [a.replica.last_index] * 3
+
+
 def test_whoever_fails_to_take_an_outcome_does_not_make_the_command_apply_again() -> None:
     group = Group()
     a = group.elect("a")
