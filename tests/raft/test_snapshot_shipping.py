@@ -183,6 +183,22 @@ def test_a_follower_whose_disk_was_busy_asks_for_more_as_soon_as_it_is_not() -> 
     assert c.replica.snapshots_installed == 1, "no heartbeat is needed to go on"
 
 
+def test_an_answer_that_waited_for_the_disk_counts_for_no_later_term() -> None:
+    """The leader of the piece may lead again, in that very term, and would take its old clock for a promise."""
+    group, a, c = lagging()
+    group.mail = [("a", "c", first_piece(group, a))]
+    for _ in range(20):
+        group.deliver()
+        sync_log(c)  # but its snapshots' disk hangs
+        sync_log(a)
+    c.receive("b", AppendReply(9, False, 0, 0, 0, 0.0, 0))
+    sync_log(c)
+    group.mail.clear()
+    c.sync()
+    assert c.replica.term == 9
+    assert not group.letters("c", kind=InstallReply)
+
+
 def test_pieces_are_taken_in_order_only() -> None:
     group, a, c = lagging()
     piece = first_piece(group, a)
