@@ -5,7 +5,8 @@ The paper's rules, and what the library got wrong (numbers are the audit's, see 
 - *Nothing leaves before it is durable.* Votes, vote requests and acknowledgements wait for the sync that covers the
   group's last record (`barrier`); a leader counts itself only up to `durable_index` (`cap_commit_index`). Items 1-3.
 - *Stickiness and pre-vote.* A member that heard its leader within the shortest election timeout, or that has just
-  started and cannot know, refuses to vote; an election begins only after a quorum said that it would vote. Item 6.
+  started and cannot know, refuses to vote, for itself, too; an election begins only after a quorum said that it would
+  vote. Item 6.
 - *Fenced replies.* Every reply carries a term, and counts only in that term. Items 5, 8.
 - *Truncation only on a real conflict*, never at or below the commit index. Item 11.
 - *The commit index never passes what this message verified.* Items 12, 13.
@@ -145,6 +146,8 @@ class SafeReplica(Library):
             on_state=self._on_state,
             clock=surroundings.now,
         )
+        if self._nodes:
+            self._postpone_election()
         shelf.attach(self)
         self.last_applied = shelf.index or journal.base_index
         self._commit_index = self.last_applied
@@ -359,6 +362,9 @@ class SafeReplica(Library):
 
     def may_campaign(self) -> bool:
         if self._installation_finishing or self._around.log_stalled or self.is_fenced:
+            self._postpone_election()
+            return False
+        if self._nodes and self._is_sticky() and not self._transfer_campaign:  # it would be voting for itself
             self._postpone_election()
             return False
         if self.state == CANDIDATE:

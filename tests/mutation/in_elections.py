@@ -55,6 +55,12 @@ ELECTIONS = (
         breaks="who hears a leader votes for no other",
     ),
     _in_replica(
+        name="campaign-against-a-promise",
+        right="        if self._nodes and self._is_sticky() and not self._transfer_campaign:",
+        wrong="        if False:",
+        breaks="who hears a leader, or may have just before it was restarted, does not vote for itself either",
+    ),
+    _in_replica(
         name="pre-vote-for-anybody",
         right="            and not self._is_sticky()\n",
         wrong="",

@@ -175,6 +175,32 @@ def test_a_member_that_has_just_started_refuses_to_vote_for_the_shortest_electio
     assert b.replica.voted_for == "c"
 
 
+def test_a_member_that_has_just_started_does_not_vote_for_itself_sooner() -> None:
+    """Nor would it for another: the leader whose lease counts on it may still be there, only out of its sight."""
+    group = quiet_group()
+    b = group["b"]
+    b.restart()
+    assert b.replica.election_deadline > group.now + MIN_S
+    group.advance(MIN_S - 0.001)
+    b.replica.election_deadline = 0.0
+    b.look_at_timers()
+    b.sync()
+    assert not group.mail, "not even a question"
+    group.advance(2 * MIN_S)
+    b.look_at_timers()
+    b.sync()
+    assert len(messages(group, "b", PreVote)) == 2
+
+
+def test_a_member_without_others_has_promised_nobody_anything() -> None:
+    group = Group(1)
+    a = group["a"]
+    a.replica.election_deadline = 0.0
+    a.look_at_timers()
+    a.sync()
+    assert a.replica.is_leader
+
+
 def test_a_leader_that_a_quorum_answers_refuses_to_vote() -> None:
     group = Group()
     a = group.elect("a")

@@ -12,6 +12,7 @@ from typing import Protocol
 from tests.simulation.world import Link, Network, World
 
 _FAVOUR = (0, 1, 1, 5)
+_RESTARTS_PER_S = (1.0, 10.0)  # the quick ones come before a promise that was made to a leader has run out
 
 
 class Cluster(Protocol):
@@ -111,7 +112,7 @@ class Adversary:
     def _take_down(self, names: list[str], how: Callable[[str], None]) -> bool:
         for name in names:
             how(name)
-            self._world.after(self._rng.expovariate(1.0), partial(self._bring_up, name))
+            self._world.after(self._rng.expovariate(self._rng.choice(_RESTARTS_PER_S)), partial(self._bring_up, name))
         return bool(names)
 
     def _bring_up(self, name: str) -> None:

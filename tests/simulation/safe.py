@@ -21,7 +21,7 @@ from tests.simulation.world import Life, Network, World
 T = TypeVar("T")
 
 CONFIG = RaftConfig(
-    snapshot_entries=25,
+    snapshot_entries=12,
     snapshot_bytes=4096,
     trailing_entries=4,
     snapshot_chunk_bytes=700,
