@@ -32,7 +32,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         call_timeout_s_max: longer timeouts are cut to this, by the client and by the server.
         sweep_interval_s: the least time between two searches for expired calls, so the precision of timeouts.
         stall_timeout_s: a peer that takes no byte for so long is cut off.
-        dead_peer_s: a peer whose machine acknowledges nothing for so long is gone (TCP keepalive and user timeout).
+        dead_peer_s: a peer whose machine acknowledges nothing, or on Linux has no room for what waits, for so long is
+            gone (TCP keepalive and user timeout). After a longer silence TCP pauses longer than that between two
+            attempts: a new connection is there sooner.
         goodbye_timeout_s: for the other side to close after it was told to.
     """
 
@@ -54,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     call_timeout_s_max: float = 60.0
     sweep_interval_s: float = 0.005
     stall_timeout_s: float = 30.0
-    dead_peer_s: float = 10.0
+    dead_peer_s: float = 3.0
     goodbye_timeout_s: float = 0.5
 
     def __post_init__(self) -> None:
