@@ -25,12 +25,6 @@ LOG = (
         wrong="        self._disk.rename(temporary, path)\n",
         breaks="a new segment's name is durable before its content counts",
     ),
-    _in_writer(
-        name="delete-newest-segments-first",
-        right="        for sequence in sequences:\n            self._disk.unlink",
-        wrong="        for sequence in reversed(sequences):\n            self._disk.unlink",
-        breaks="a deletion that is interrupted leaves an unbroken run of segments",
-    ),
     _in_wal(
         name="durable-while-being-written",
         right="""        self._running = True

@@ -20,6 +20,7 @@ from tests.simulation.simdisk import SimDisk
 GROUP = 7
 CONFIG = RaftConfig(snapshot_entries=1_000_000, segment_bytes=1 << 16)  # no snapshots
 SNAPPY = RaftConfig(snapshot_entries=10, trailing_entries=2, snapshot_chunk_bytes=16, segment_bytes=1 << 16)
+ONE_BY_ONE = RaftConfig(snapshot_entries=1_000_000, segment_bytes=1 << 16, apply_s=-1.0)  # applies one entry in a tick
 LONGEST = 0.999_999  # of the random numbers below 1
 
 
@@ -52,10 +53,15 @@ class HandLoop:
             self._calls.append(callback)
         return _Timer()
 
+    def turn(self) -> None:
+        """Make the calls that wait now; what they cause waits for the next turn."""
+        for _ in range(len(self._calls)):
+            self._calls.popleft()()
+
     def run(self) -> bool:
         ran = bool(self._calls)
         while self._calls:
-            self._calls.popleft()()
+            self.turn()
         return ran
 
 
@@ -137,9 +143,14 @@ class Member:
         return bool(to)
 
     def receive(self, sender: str, message: Message) -> None:
-        """Take a message and let the loop turn; nothing is synced."""
+        """Take a message and let the loop turn until nothing is left; nothing is synced."""
         self.host.receive(Packet("test", sender, sender, [Addressed(GROUP, message)]))
         self.loop.run()
+
+    def receive_in_one_turn(self, sender: str, message: Message) -> None:
+        """Take a message and let the loop turn once."""
+        self.host.receive(Packet("test", sender, sender, [Addressed(GROUP, message)]))
+        self.loop.turn()
 
     def sync(self) -> bool:
         """Let everything reach the disk."""

@@ -2,7 +2,7 @@
 
 from raft.interface import ReadGranted, ReadOutcome, Refused
 from raft.messages import AppendEntries, AppendReply
-from tests.raft.members import CONFIG, Group, Member, append
+from tests.raft.members import CONFIG, ONE_BY_ONE, Group, Member, append
 
 LEASE_S = CONFIG.election_timeout_s_min * (1 - CONFIG.lease_drift)
 
@@ -67,6 +67,47 @@ def test_a_new_leader_refuses_until_its_first_entry_is_committed() -> None:
     assert isinstance(b.read()[0], Refused)
     group.beat("b")
     assert b.read() == [ReadGranted(by_lease=True)]
+
+
+def test_a_new_leader_serves_only_once_its_first_entry_is_applied() -> None:
+    group = Group(config=ONE_BY_ONE)
+    a, b = group.elect("a"), group["b"]
+    for number in range(5):
+        a.propose(b"%d" % number)
+    group.forget(kind=AppendReply)
+    group.deliver(to="b")
+    b.sync()
+    behind = b.replica.commit_index
+    group.mail.clear()
+    began: list[int] = []
+    b.replica.on_leadership(lambda leads: began.append(b.replica.applied_index if leads else 0))
+    group.elect("b", "b", "c")
+    assert b.replica.last_index > behind + 1, "there was something to apply before the first entry of its own"
+    assert began == [b.replica.last_index]
+
+
+def test_a_read_waits_until_what_was_committed_when_it_came_is_applied() -> None:
+    group = Group(config=ONE_BY_ONE)
+    a, b = group.elect("a"), group["b"]
+    for number in range(50):
+        a.replica.propose(b"%d" % number, lambda _outcome: None)
+    a.sync()
+    group.deliver(to="b")
+    b.sync()
+    (commits,) = group.letters("b", "a")
+    a.receive_in_one_turn("b", commits[2])
+    committed, granted = a.replica.commit_index, []
+    group.advance(LEASE_S)
+    a.replica.read(lambda outcome: granted.append((outcome, a.replica.applied_index)))
+    a.loop.turn()
+    group.mail.remove(commits)
+    group.deliver(to="b")
+    b.sync()
+    (confirms,) = group.letters("b", "a")
+    a.receive_in_one_turn("b", confirms[2])
+    assert (granted, a.replica.applied_index < committed) == ([], True)
+    a.loop.run()
+    assert granted == [(ReadGranted(by_lease=False), committed)]
 
 
 def test_without_a_lease_a_read_waits_for_a_round_that_began_after_it() -> None:

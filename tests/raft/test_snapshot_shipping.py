@@ -75,6 +75,17 @@ def first_piece(group: Group, leader: Member) -> InstallSnapshot:
 # --- taking --------------------------------------------------------------------------------------------------------
 
 
+def test_what_was_installed_counts_as_applied_at_once() -> None:
+    """Not only when the loop turns next: until then somebody may ask how far this member is."""
+    group, a, c = lagging()
+    deliver_all_pieces(group, a, c)
+    while not c.replica.snapshots_installed:
+        if not (c.shots.work() or c.shots.turn()):
+            c.loop.turn()
+    assert c.replica.applied_index == c.replica.commit_index == c.replica.snapshot_index > 10
+    assert c.machine.commands == a.machine.commands[: len(c.machine.commands)]
+
+
 def test_a_snapshot_frees_the_log_before_it() -> None:
     group = Group(config=SNAPPY)
     group.elect("a")

@@ -211,6 +211,19 @@ def test_a_term_recorded_long_ago_is_not_deleted_with_its_segment() -> None:
     assert Log(disk).wal.recovered()[9] == Recovered(term=5, voted_for="node-2")
 
 
+def test_the_term_and_the_vote_of_a_busy_group_move_forward_with_its_log() -> None:
+    """Else a term that lasts for months would keep the segment in which it began, and all after it."""
+    disk = SimDisk()
+    log = Log(disk)
+    log.wal.hard_state(1, 5, "node-2")
+    log.append(1, 1, 60)
+    assert log.wal.segments > 3
+    log.wal.compact(1, 60, 1)
+    log.sync()
+    assert log.wal.segments <= 2
+    assert Log(disk).wal.recovered()[1] == Recovered(60, 1, 5, "node-2")
+
+
 def test_a_quiet_group_is_asked_once_and_frees_the_log_by_writing_itself_forward() -> None:
     disk = SimDisk()
     log = Log(disk, Limits(segment_bytes=8192, max_bytes=3 * 8192))

@@ -207,6 +207,22 @@ def test_segments_that_were_to_be_deleted_are_deleted_at_the_next_start() -> Non
     assert disk.listdir("wal") == left
 
 
+@pytest.mark.parametrize("deleted", [0, 1, 2])
+def test_a_deletion_that_is_interrupted_goes_on_at_the_next_start(deleted: int) -> None:
+    disk = SimDisk()
+    log = Log(disk)
+    log.append(1, 1, 60)
+    segments = len(disk.listdir("wal"))
+    log.wal.compact(1, 60, 1)
+    disk.die("unlink", deleted + 1)
+    log.sync()
+    disk.crash()
+    disk.clear_faults()
+    assert len(disk.listdir("wal")) >= segments - deleted
+    assert Log(disk).wal.recovered()[1] == Recovered(60, 1)
+    assert len(disk.listdir("wal")) <= 2
+
+
 def test_a_segment_that_was_being_created_is_removed() -> None:
     disk = three_batches()
     disk.replace("wal/0000000000000002.tmp", bytes(100))
