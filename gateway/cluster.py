@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.caller import GroupCaller
 from gateway.errors import ApiCode, ApiError
-from gateway.fanout import Outcome, Part, keys_of, place, select, split
+from gateway.fanout import Outcome, Part, place, select, split
 from gateway.operation_ids import OperationIds
 from gateway.router import NO_GROUP, Router
 from placement.backoff import Backoff
@@ -32,6 +32,7 @@ from wire.messages import (
     WriteRequest,
 )
 from wire.methods import LIST, READ, WRITE
+from wire.operations import keys_of
 
 REROUTE_FIRST_S = 0.01
 REROUTE_MAX_S = 0.25

@@ -4,6 +4,7 @@ Number 8 is taken by the notification that carries Raft messages; raft/ defines 
 """
 
 from wire.messages import (
+    AwaitLockRequest,
     ChecksumReply,
     ChecksumRequest,
     ClusterMap,
@@ -31,3 +32,4 @@ WATCH_MAP = Method(5, "watch_map", WatchMapRequest, ClusterMap)
 REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
+AWAIT_LOCK = Method(20, "await_lock", AwaitLockRequest, WriteReply)

@@ -203,6 +203,8 @@ class FakeCluster:
                 return [self._change(group, item.key, item.ttl_ms) for item in touched]
             case Delete(keys):
                 return [self._change(group, key, None) for key in keys]
+            case _:
+                raise NotImplementedError(operation)
 
     def _change(self, group: int, key: str, change: PutItem | int | None) -> ItemResult:
         if self.group_of(key) != group:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.bodies import is_too_deep, parse_put
 from gateway.errors import ApiError
-from gateway.fanout import keys_of, place, select, split
+from gateway.fanout import place, select, split
 from gateway.kv import decode_cursor, encode_cursor
 from gateway.listing import ListQuery, Merge
 from gateway.operation_ids import OperationIds
@@ -21,6 +21,7 @@ from gateway.router import NO_GROUP, Router
 from tests.gateway.double import FakeCluster
 from wire.errors import Applied, Code, Failure
 from wire.messages import Delete, ItemResult, ListEntry, ListReply, OperationId, Put, PutItem, Status, Touch, TouchItem
+from wire.operations import keys_of
 
 quick = settings(deadline=None, derandomize=True)
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
