@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from shard.machine.keyspace import Record
+from shard.machine.listing import remaining_ms
 from shard.machine.names import is_kept, kept_as, kept_name
 from shard.machine.store import Store, expires_ms
 from wire.messages import (
@@ -156,8 +157,8 @@ class Locks:
         if record is None:
             return ItemResult(status, 0, _encode(LockInfo()))
         lock = _decode(record.value)
-        left_ms = max(record.expires_ms - self._store.now_ms, 1)
-        return ItemResult(status, lock.fence, _encode(LockInfo(lock.owner, lock.fence, left_ms, len(lock.queue))))
+        info = LockInfo(lock.owner, lock.fence, remaining_ms(record, self._store.now_ms), len(lock.queue))
+        return ItemResult(status, lock.fence, _encode(info))
 
 
 def _key(name: str) -> str:
