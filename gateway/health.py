@@ -134,7 +134,7 @@ class Health:
 
     async def livez(self, request: Request) -> Answer:
         """`GET /livez`: the process is alive."""
-        request.query("verbose")
+        switch(request.query("verbose"), "verbose")
         return Answer(OK)
 
     async def readyz(self, request: Request) -> Answer:

@@ -50,14 +50,10 @@ class KeyValue:
         query = request.query("ttl")
         kind = media.stored_type(request)
         body = await request.body()
-        if kind:
-            item = media.raw_item(request.key, body, kind, query)
-        else:
-            media.refuse_ttl(query)
-            item = bodies.parse_put(request.key, body)
-        condition = with_headers(request, item.condition)
-        if condition is not item.condition:
-            item = msgspec.structs.replace(item, condition=condition)
+        item = media.raw_item(request.key, body, kind) if kind else bodies.parse_put(request.key, body)
+        condition, ttl_ms = with_headers(request, item.condition), item.ttl_ms or media.ttl_ms(query)
+        if condition is not item.condition or ttl_ms != item.ttl_ms:
+            item = msgspec.structs.replace(item, condition=condition, ttl_ms=ttl_ms)
         return await self.put_item(request, item, body)
 
     async def put_item(self, request: Request, item: PutItem, body: bytes) -> Answer:
@@ -215,7 +211,7 @@ def page_query(query: Mapping[str, str], prefix: str) -> ListQuery:
         ApiError: INVALID_REQUEST.
     """
     limit = whole_number(query, "limit", 1, LIMIT_LIST_ITEMS)
-    after = decode_cursor(query["cursor"]) if "cursor" in query else ""
+    after = decode_cursor(query["cursor"]) if query.get("cursor") else ""
     if not after.startswith(prefix) and after:
         raise invalid("cursor: belongs to a listing with another prefix")
     return ListQuery(prefix, after, LIMIT_LIST_ITEMS if limit is None else limit, consistency=consistency(query))

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from gateway.errors import MEANINGS, ApiCode
 from gateway.idempotency import LIMIT_KEY_CHARACTERS
 from gateway.limits import HttpLimits
-from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
+from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, LINKS, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
 from gateway.paths import KEYED
 from gateway.routes import EVERYWHERE, Route, Verb
 
@@ -17,7 +17,7 @@ Document: TypeAlias = dict[str, Any]
 API_VERSION = "1"
 _JSON = "application/json"
 _PATH_PARAMETER = re.compile(r"{(\w+)}")
-_ETAG_PATTERN = r'^(\*|"[0-9]{1,18}")$'
+_ETAG_PATTERN = r'^(\*|"[0-9]{1,18}"|[0-9]{1,18})$'
 _SERVICE_NAME = {"maxLength": 200, "pattern": "^[A-Za-z0-9._~-]+$"}
 _BINARY = {"metrics": "text/plain", "docs": "text/html", "docs_script": "text/javascript", "docs_style": "text/css"}
 
@@ -56,7 +56,8 @@ def _operation(route: Route) -> Document:
     if route.id in BODIES:
         content: Document = {_JSON: {"schema": _ref(BODIES[route.id])}}
         if route.id == "put":
-            content["*/*"] = {"schema": {"type": "string", "format": "binary", "description": "Kept with its type."}}
+            binary = {"type": "string", "format": "binary", "description": "Any type: kept with it."}
+            content["application/octet-stream"] = {"schema": binary}
         operation["requestBody"] = {"required": route.id not in OPTIONAL_BODIES, "content": content}
     return operation
 
@@ -78,6 +79,8 @@ def _success(route: Route) -> Document:
     if route.id in _BINARY:
         return {"description": "Success", "content": {_BINARY[route.id]: {"schema": {"type": "string"}}}}
     answer: Document = {"description": "Success", "content": {_JSON: {"schema": _ref(REPLIES.get(route.id, "Ok"))}}}
+    if route.id in LINKS:
+        answer["links"] = LINKS[route.id]
     if route.shape in KEYED:
         answer["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
     return answer

@@ -116,12 +116,12 @@ _COMPARE: Schema = {
     **_closed(
         ["key"],
         key=_KEY,
-        exists={"type": ["boolean", "null"]},
-        revision=_OPTIONAL,
+        exists={"type": "boolean"},
+        revision=_POSITIVE,
         value=_VALUE,
         op={"enum": ["==", "!=", "<", ">"], "default": "=="},
     ),
-    "description": "Exactly one of exists, revision and value.",
+    "oneOf": [{"required": [operand]} for operand in ("exists", "revision", "value")],
 }
 _STEP: Schema = {
     "oneOf": [
@@ -160,12 +160,17 @@ SCHEMAS: dict[str, Schema] = {
     "BulkTouchBody": _closed(
         ["operations"], operations=_bulk(_closed(["key", "ttl"], key=_KEY, **_TOUCH)), atomic=_SWITCH_FIELD
     ),
-    "TxnBody": _closed(
-        [],
-        compare={"type": "array", "maxItems": LIMIT_BULK_ITEMS, "items": _COMPARE},
-        success=_STEPS,
-        failure=_STEPS,
-    ),
+    "TxnBody": {
+        **_closed(
+            [],
+            compare={"type": "array", "maxItems": LIMIT_BULK_ITEMS, "items": _COMPARE},
+            success=_STEPS,
+            failure=_STEPS,
+        ),
+        "anyOf": [
+            {"required": [name], "properties": {name: {"minItems": 1}}} for name in ("compare", "success", "failure")
+        ],
+    },
     "QuotaBody": _closed(
         ["limit", "window"],
         limit=_QUOTA,
@@ -210,7 +215,12 @@ SCHEMAS: dict[str, Schema] = {
     "ServiceReply": _ok({"type": "array", "items": _INSTANCE}, cursor=_TEXT),
     "Ok": _object(["status"], status={"const": "ok"}),
     "PutReply": _ok(_object(["revision"], revision=_COUNT)),
-    "GetReply": _ok(_object(["value"], value=_VALUE, ttl=_TTL_OR_NULL, **_META)),
+    "GetReply": {
+        "anyOf": [
+            _ok(_object(["value"], value=_VALUE, ttl=_TTL_OR_NULL, **_META)),
+            {"description": "With `raw=true`: the value itself."},
+        ]
+    },
     "DeleteReply": _ok(_object(["deleted"], deleted={"type": "boolean"}, revision=_COUNT)),
     "TtlReply": _ok(_object(["ttl"], ttl=_TTL_OR_NULL)),
     "BulkReply": _ok({"type": "array", "items": _ITEM}),
@@ -300,7 +310,7 @@ _CONSISTENCY: Schema = {
 _FRESHNESS: dict[str, Schema] = {
     "consistency": _CONSISTENCY,
     "max_age_ms": {
-        "description": "Only with `consistency=stale`: what is older is read again, from the leader.",
+        "description": "With `consistency=stale`: what is older is read again, from the leader.",
         "schema": {"type": "integer", "minimum": 0, "maximum": 24 * 3600 * 1000},
     },
 }
@@ -315,7 +325,7 @@ _VERBOSE = {"verbose": {**_SWITCH, "description": "List the checks."}}
 
 QUERIES: dict[str, dict[str, Schema]] = {
     "put": {
-        "ttl": {"schema": _TTL, "description": "Only with a body that is not JSON, which has its own."},
+        "ttl": {"schema": _TTL, "description": "For a body that says none, such as one that is not JSON."},
     },
     "get": {"with_ttl": _SWITCH, "meta": _META_SWITCH, "raw": _RAW_SWITCH, **_FRESHNESS},
     "ttl": _FRESHNESS,
@@ -334,3 +344,29 @@ QUERIES: dict[str, dict[str, Schema]] = {
     "root_ready": _VERBOSE,
     "root_readyz": _VERBOSE,
 }
+
+_SAME_KEY = {"key": "$request.path.key"}
+_SAME_LOCK = {"name": "$request.path.name"}
+_SAME_INSTANCE = {"service": "$request.path.service", "instance": "$request.path.instance"}
+_AS_HOLDER = {"owner": "$request.body#/owner", "fence": "$response.body#/data/fence"}
+
+LINKS: dict[str, dict[str, Schema]] = {
+    "put": {
+        "read": {"operationId": "get", "parameters": _SAME_KEY},
+        "ttl": {"operationId": "ttl", "parameters": _SAME_KEY},
+        "touch": {"operationId": "touch", "parameters": _SAME_KEY},
+        "delete": {"operationId": "delete", "parameters": _SAME_KEY},
+    },
+    "increment": {"read": {"operationId": "get", "parameters": _SAME_KEY}},
+    "delete": {"read": {"operationId": "get", "parameters": _SAME_KEY}},
+    "lock_acquire": {
+        "renew": {"operationId": "lock_renew", "parameters": _SAME_LOCK, "requestBody": {**_AS_HOLDER, "ttl": 30}},
+        "release": {"operationId": "lock_release", "parameters": _SAME_LOCK, "requestBody": _AS_HOLDER},
+    },
+    "instance_put": {
+        "list": {"operationId": "service", "parameters": {"service": "$request.path.service"}},
+        "heartbeat": {"operationId": "instance_touch", "parameters": _SAME_INSTANCE, "requestBody": {"ttl": 30}},
+        "delete": {"operationId": "instance_delete", "parameters": _SAME_INSTANCE},
+    },
+}
+"""What can be done next with what an answer was about."""

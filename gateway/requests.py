@@ -190,9 +190,6 @@ def max_age_ms(values: Mapping[str, str]) -> int | None:
     """The parameter `max_age_ms`: how old a stale answer may be; None when it is absent.
 
     Raises:
-        ApiError: INVALID_REQUEST, also without `consistency=stale`.
+        ApiError: INVALID_REQUEST.
     """
-    age_ms = whole_number(values, "max_age_ms", 0, _AGE_MS_MAX)
-    if age_ms is not None and consistency(values) is not Consistency.STALE:
-        raise invalid("max_age_ms: only with consistency=stale")
-    return age_ms
+    return whole_number(values, "max_age_ms", 0, _AGE_MS_MAX)
