@@ -1,10 +1,13 @@
 """Rate limits, exact because every answer is an entry of the log. Pure; whole numbers only.
 
-What was taken is kept by the limit's name, algorithm and window, and is gone when it means nothing any more. A limit that is raised or lowered while it is used goes on with what was taken.
+What was taken is kept by the limit's name, algorithm and window, and is gone when it means nothing any more. A limit that
+is raised or lowered while it is used goes on with what was taken. What is out of range counts as the nearest in it.
 
 - FIXED: windows follow one another in cluster time, `[n * window, (n + 1) * window)`, and each has `limit`.
 - GCRA, the leaky bucket of ATM's cells: one theoretical arrival time says all. With what was asked for it must not pass now by
-  more than a window. It is kept in nanoseconds and rounded up, so that a limit is never passed by rounding.
+  more than a window. So `limit` may be taken at once, and in a stretch of time t never more than limit * (1 + t / window); a
+  count of each stretch as long as a window would have to remember all that was taken. It is kept in nanoseconds and rounded
+  up, so that a limit is never passed by rounding.
 """
 
 import msgspec
@@ -12,7 +15,7 @@ import msgspec
 from shard.machine.keyspace import GRAIN_MS
 from shard.machine.names import kept_name
 from shard.machine.store import Store
-from wire.messages import Algorithm, ItemResult, QuotaInfo, Status, TakeQuota
+from wire.messages import LIMIT_QUOTA, LIMIT_WINDOW_MS, Algorithm, ItemResult, QuotaInfo, Status, TakeQuota
 from wire.slots import slot_of
 
 _NS_PER_MS = 1_000_000
@@ -25,7 +28,7 @@ def take_quota(store: Store, asked: TakeQuota) -> ItemResult:
     if not store.owns(asked.name):
         return _WRONG_GROUP
     take = _take_fixed if asked.algorithm is Algorithm.FIXED else _take_gcra
-    granted, info = take(store, asked)
+    granted, info = take(store, _in_range(asked))
     return ItemResult(Status.OK if granted else Status.QUOTA_EXCEEDED, store.index, _encode(info))
 
 
@@ -53,6 +56,12 @@ def _take_gcra(store: Store, asked: TakeQuota) -> tuple[bool, QuotaInfo]:
     taken_ns = arrival_ns - now_ns
     remaining = max(0, window_ns - taken_ns) * asked.limit // window_ns
     return late_ns <= 0, QuotaInfo(remaining, _milliseconds(taken_ns), max(0, _milliseconds(late_ns)))
+
+
+def _in_range(asked: TakeQuota) -> TakeQuota:
+    limit = min(max(asked.limit, 1), LIMIT_QUOTA)
+    window_ms = min(max(asked.window_ms, 1), LIMIT_WINDOW_MS)
+    return TakeQuota(asked.name, limit, window_ms, min(max(asked.cost, 1), limit), asked.algorithm)
 
 
 def _name(asked: TakeQuota) -> str:
