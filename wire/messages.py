@@ -18,6 +18,7 @@ LIMIT_LIST_ITEMS = 1000
 LIMIT_LIST_BYTES = 4 << 20
 LIMIT_TTL_MS = 10 * 365 * 24 * 3600 * 1000
 LIMIT_GROUPS = 16384
+LIMIT_COMPARED_BYTES = 64 << 10  # of a value that is understood in order to compare it
 LIMIT_QUEUE = 1000  # who may wait for one lock
 LIMIT_WAIT_MS = 30_000  # for a lock
 LIMIT_QUOTA = 1_000_000_000  # of a rate limit, in a window
@@ -58,7 +59,7 @@ class Condition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         exists: whether the key must be there (True) or must not (False).
         revision: the key's revision; 0 for a key that is not there.
-        value: JSON text that the key's value must be equal to as JSON.
+        value: JSON text that the key's value must be equal to as JSON, or, when one of them is over 64 KiB, byte by byte.
         fence: no greater one was ever used on the key while it lives. It is kept with the key: a holder of a lock sends the
             lock's fence, and once its successor has written, it cannot write any more.
     """
@@ -155,7 +156,8 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing to look at before a transaction; of `exists`, `revision` and `value` exactly one is given.
 
     `relation` is about the revision (0 for a key that is not there) or the value: numbers are compared as such, strings by
-    their code points; other values, values of different types and keys that are not there are only ever unequal.
+    their code points; other values, values of different types and keys that are not there are only ever unequal. A value
+    of over 64 KiB is equal to the same bytes, and never less or greater.
     """
 
     key: str

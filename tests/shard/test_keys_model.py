@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from shard.machine import Entry, conditions
 from tests.shard.build import Log, copy_by_snapshot, names, replayed
 from tests.shard.keys_model import KEYS, TEXTS, Held, Keys, operations, same
-from wire.messages import Operation
+from wire.messages import LIMIT_COMPARED_BYTES, Comparison, Operation, Relation, Status, Transaction
 
 histories = st.lists(
     st.tuples(st.integers(0, 60), st.lists(operations, min_size=1, max_size=4), st.booleans()), min_size=1, max_size=25
@@ -46,3 +46,19 @@ def test_texts_that_are_no_json_are_the_same_only_byte_by_byte() -> None:
     for one in bad:
         for other in [*bad, b"1", b"null"]:
             assert conditions.is_same(one, other) == (one == other), (one[:9], other[:9])
+
+
+def test_long_texts_are_the_same_only_byte_by_byte_and_never_less_or_greater() -> None:
+    """Else one transaction of 500 comparisons could keep every replica busy for minutes."""
+    at_limit = b'["' + b"a" * (LIMIT_COMPARED_BYTES - 5) + b'"]'
+    assert conditions.is_same(at_limit, at_limit[:1] + b" " + at_limit[1:])
+    long = b" " + at_limit
+    assert len(long) == LIMIT_COMPARED_BYTES
+    assert conditions.is_same(b" " + long, b" " + long)
+    assert not conditions.is_same(b" " + long, long)
+    assert not conditions.is_same(long, b" " + long)
+    log = Log()
+    for value, holding in ((b'"%s"' % (b"b" * LIMIT_COMPARED_BYTES), False), (b'"b"', True)):
+        log.put(1, "k", value)
+        asked = Transaction([Comparison("k", value=b'"a"', relation=Relation.GREATER)], [])
+        assert (log.write(1, asked)[0].status is Status.OK) == holding
