@@ -172,8 +172,8 @@ class Transaction(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6)
 
     When every comparison holds the steps of `success` are taken, else those of `failure`; all of them or none: a
     step with an item that is refused, such as a touch of a key that is not there, undoes the others. The first result says
-    which steps were chosen: OK or PRECONDITION_FAILED. Then comes one result for each item of these steps: ABORTED for
-    those that were undone.
+    which steps were taken, OK or PRECONDITION_FAILED, or ABORTED when they were undone. Then comes one result for each item of
+    these steps; when they were undone, ABORTED for all but those that were refused.
     """
 
     compare: Bulk[Comparison]

@@ -166,8 +166,8 @@ class Locks:
         waiting = len(self._waiting(lock))
         if record.expired(self._store.now_ms):
             return ItemResult(status, 0, _encode(LockInfo(waiting=waiting)))
-        left_ms = remaining_ms(record, self._store.now_ms)
-        return ItemResult(status, lock.fence, _encode(LockInfo(lock.owner, lock.fence, left_ms, waiting)))
+        info = LockInfo(lock.owner, lock.fence, remaining_ms(record, self._store.now_ms), waiting)
+        return ItemResult(status, lock.fence, _encode(info))
 
 
 def _key(name: str) -> str:

@@ -29,7 +29,7 @@ def transact(view: View, transaction: Transaction) -> list[ItemResult]:
                 refused.add(len(results))
             results.append(found)
     if refused:
-        return [chosen, *(result if at in refused else _ABORTED for at, result in enumerate(results))]
+        return [_ABORTED, *(result if at in refused else _ABORTED for at, result in enumerate(results))]
     draft.commit()
     return [chosen, *results]
 

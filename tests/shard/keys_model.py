@@ -120,6 +120,7 @@ class Keys:
                 refused.append(result.status not in harmless)
         if any(refused):
             self.held = before
+            chosen = ItemResult(Status.ABORTED)
             results = [
                 result if bad else ItemResult(Status.ABORTED) for result, bad in zip(results, refused, strict=True)
             ]
