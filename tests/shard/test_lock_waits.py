@@ -186,6 +186,7 @@ def test_losing_leadership_ends_all_waiting() -> None:
     release = (OperationId(1, 1, 0), ReleaseLock("l", "x", house.fence))
     [reply] = house.machine.apply(house.replica.applied_index, 2, encode(Entry(house.machine.now_ms, [release])))
     assert lock_info(reply.results[0]).owner == "a"
+    assert len(house.group._lock_waits) == 0
 
 
 def test_a_new_leader_tells_who_waits_what_the_old_one_could_not() -> None:

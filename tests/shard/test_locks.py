@@ -189,7 +189,7 @@ class LateRemovalModel(LockModel):
     removed_max = 1
 
 
-LockModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+LockModel.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 LateRemovalModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestLocksAgainstAQueue = LockModel.TestCase
 TestLocksThatWaitForTheirRemoval = LateRemovalModel.TestCase
@@ -292,6 +292,22 @@ def test_only_the_holder_under_its_fence_renews_or_releases(owner: str, off: int
         [result] = log.write(1, operation)
         assert (result.status, lock_info(result).owner, lock_info(result).fence) == (NOT_HOLDER, "x", fence)
     assert holder(log) == ("x", fence)
+
+
+def test_a_lock_changes_hands_once_an_entry_at_most_even_for_who_guesses_its_fence() -> None:
+    log = Log()
+    fence = log.index + 1
+    operations: list[LockOperation] = [
+        AcquireLock("l", "x", 1_000),
+        AcquireLock("l", "a", 1_000, 5_000),
+        ReleaseLock("l", "x", fence),
+        RenewLock("l", "x", fence, 9_000),
+    ]
+    replies = log.append(Entry(0, [(log.next_id(), operation) for operation in operations]))
+    assert [reply.results[0].status for reply in replies] == [OK, QUEUED, NOT_HOLDER, NOT_HOLDER]
+    assert holder(log) == ("x", fence)
+    assert log.write(0, ReleaseLock("l", "x", fence))[0].status is OK
+    assert holder(log) == ("a", log.index)
 
 
 def test_leaving_the_queue_too_late_is_holding_the_lock() -> None:

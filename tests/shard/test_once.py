@@ -69,6 +69,14 @@ def test_a_key_gets_the_first_answer_from_whichever_session(operation: Operation
     assert value_of(log.machine, "n") == b"100"
 
 
+def test_a_write_without_a_key_leaves_no_record() -> None:
+    log = Log()
+    log.write(1, ADD)
+    assert log.machine.keys == 1
+    log.write(1, ADD, with_key(log, "x"))
+    assert log.machine.keys == 2
+
+
 def test_a_key_twice_in_one_entry_is_applied_once() -> None:
     log = Log()
     one, other = log.append(Entry(1, [(with_key(log, "x", session=session), ADD) for session in (1, 2)]))

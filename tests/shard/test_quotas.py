@@ -1,5 +1,7 @@
 """Rate limits: what was granted is counted and held against what the limit says."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,10 +67,16 @@ def test_gcra_gives_no_more_than_its_limit_at_once_and_what_came_back_since(
 ) -> None:
     under_test = Limit(limit, GCRA, window_ms * 333)
     taken: list[tuple[int, int]] = []
+    level = Fraction(0)  # of a bucket that holds the limit and leaks it in a window
     for step_ms, cost in history:
         under_test.now_ms += step_ms
-        if under_test.take(cost)[0]:
+        level = max(Fraction(0), level - Fraction(step_ms * limit, under_test.window_ms))
+        granted, info = under_test.take(cost)
+        assert granted == (level + cost <= limit)
+        if granted:
+            level += cost
             taken.append((under_test.now_ms, cost))
+        assert info.remaining == int(limit - level)
     for at, (begin_ms, _) in enumerate(taken):
         total = 0
         for now_ms, cost in taken[at:]:
@@ -114,7 +122,28 @@ def test_gcra_whose_share_is_no_whole_number_is_never_passed_by_rounding() -> No
     for limit.now_ms in range(7_001):
         while limit.take()[0]:
             granted += 1
-    assert granted in {7 + 7 * 7 - 1, 7 + 7 * 7}
+    assert granted == 7 + 7 * 7
+
+
+@pytest.mark.parametrize("limit", [3, 7, 60, 999, 999_983])
+def test_gcra_gives_all_of_its_limit_at_once_in_whatever_parts(limit: int) -> None:
+    under_test = Limit(limit, GCRA)
+    for taken in range(1, min(limit, 1_000)):
+        assert under_test.take() == (True, QuotaInfo(limit - taken, -(-taken * WINDOW_MS // limit), 0))
+    assert under_test.take(max(limit - 999, 1))[0]
+    assert not under_test.take()[0]
+
+
+def test_gcra_gives_nothing_early_whatever_the_parts() -> None:
+    """What `late` takes is there again a millionth of a millisecond after a whole one."""
+    limit = Limit(999_983, GCRA)
+    late = pow(1_000, -1, limit.limit)
+    assert limit.take(1)[0]
+    assert limit.take(limit.limit - 1)[0]
+    limit.now_ms = late * 1_000 // limit.limit
+    assert not limit.take(late)[0]
+    limit.now_ms += 1
+    assert limit.take(late)[0]
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
