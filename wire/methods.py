@@ -22,6 +22,15 @@ from wire.messages import (
     WriteRequest,
 )
 from wire.rpc import Method
+from wire.token_messages import (
+    BootstrapTokensRequest,
+    CreateTokenRequest,
+    RevokeTokenRequest,
+    RotateTokenRequest,
+    TokenReply,
+    TokenTable,
+    WatchTokensRequest,
+)
 
 WRITE = Method(1, "write", WriteRequest, WriteReply)
 READ = Method(2, "read", ReadRequest, ReadReply)
@@ -31,3 +40,9 @@ WATCH_MAP = Method(5, "watch_map", WatchMapRequest, ClusterMap)
 REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
+
+WATCH_TOKENS = Method(20, "watch_tokens", WatchTokensRequest, TokenTable)
+CREATE_TOKEN = Method(21, "create_token", CreateTokenRequest, TokenReply)
+BOOTSTRAP_TOKENS = Method(22, "bootstrap_tokens", BootstrapTokensRequest, TokenReply)
+REVOKE_TOKEN = Method(23, "revoke_token", RevokeTokenRequest, TokenReply)
+ROTATE_TOKEN = Method(24, "rotate_token", RotateTokenRequest, TokenReply)
