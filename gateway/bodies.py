@@ -92,7 +92,7 @@ def parse_put(key: str, body: bytes) -> Put:
     Raises:
         ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
     """
-    parsed = _decode(_put, body)
+    parsed = decode(_put, body)
     return Put([PutItem(key, _value(parsed.value, "value"), "", _milliseconds(parsed.ttl))])
 
 
@@ -107,7 +107,7 @@ def parse_touch(key: str, body: bytes) -> Touch:
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    return Touch([TouchItem(key, _decode(_touch, body).ttl * 1000)])
+    return Touch([TouchItem(key, decode(_touch, body).ttl * 1000)])
 
 
 def parse_bulk_put(body: bytes) -> Put:
@@ -116,7 +116,7 @@ def parse_bulk_put(body: bytes) -> Put:
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, VALUE_TOO_LARGE, BATCH_TOO_LARGE.
     """
-    entries = _decode(_bulk_put, body).operations
+    entries = decode(_bulk_put, body).operations
     _check_count(len(entries), "operations")
     return Put([_put_item(index, entry) for index, entry in enumerate(entries)])
 
@@ -127,7 +127,7 @@ def parse_bulk_touch(body: bytes) -> Touch:
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
     """
-    entries = _decode(_bulk_touch, body).operations
+    entries = decode(_bulk_touch, body).operations
     _check_count(len(entries), "operations")
     for index, entry in enumerate(entries):
         check_key(entry.key, f"operations[{index}].key")
@@ -140,7 +140,7 @@ def parse_bulk_delete(body: bytes) -> Delete:
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
     """
-    return Delete(_checked_keys(_decode(_bulk_delete, body).keys))
+    return Delete(_checked_keys(decode(_bulk_delete, body).keys))
 
 
 def parse_bulk_get(body: bytes) -> BulkGetBody:
@@ -149,7 +149,7 @@ def parse_bulk_get(body: bytes) -> BulkGetBody:
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
     """
-    parsed = _decode(_bulk_get, body)
+    parsed = decode(_bulk_get, body)
     _checked_keys(parsed.keys)
     return parsed
 
@@ -164,7 +164,12 @@ def is_too_deep(raw: bytes) -> bool:
     return bool(brackets)
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body of a request, checked.
+
+    Raises:
+        ApiError: INVALID_REQUEST; the message names the field.
+    """
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look into the strings of a Raw

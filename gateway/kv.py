@@ -80,6 +80,7 @@ class KeyValue:
         asked = consistency(request.query("consistency"))
         body = bodies.parse_bulk_get(await request.body())
         keys = list(dict.fromkeys(body.keys))
+        request.access.check(keys)
         outcomes, _ = await self._cluster.read(keys, asked, request.deadline())
         _refuse_if_nothing_done(outcomes)
         check_size(outcomes)
@@ -89,6 +90,7 @@ class KeyValue:
     async def list(self, request: Request) -> Answer:
         """`GET /kv`: all groups or none, because a page with holes would look like deleted keys."""
         query = parse_list_query(request)
+        request.access.check((query.prefix,))
         merge = await self._merge(query, request.deadline())
         items = [
             answers.listed(entry.key, entry.ttl_ms, entry.value, with_ttl=query.with_ttl, with_value=query.with_values)
@@ -123,6 +125,7 @@ class KeyValue:
     async def _bulk_write(
         self, request: Request, operation: Operation, keys: Sequence[str], *, absent_is_done: bool = False
     ) -> Answer:
+        request.access.check(keys)
         outcomes = await self._cluster.write(operation, request.deadline())
         _refuse_if_nothing_done(outcomes)
         items = [

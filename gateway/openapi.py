@@ -6,23 +6,26 @@ from typing import Any, TypeAlias
 
 from gateway.errors import MEANINGS, ApiCode
 from gateway.limits import HttpLimits
-from gateway.openapi_schemas import BODIES, QUERIES, REPLIES, SCHEMAS
+from gateway.openapi_schemas import BODIES, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
 from gateway.paths import Shape
-from gateway.routes import EVERYWHERE, Route, Verb
+from gateway.routes import EVERYWHERE, GUARDED, KEY_VERBS, Route, Verb
 
 Document: TypeAlias = dict[str, Any]
 
 API_VERSION = "1"
 _JSON = "application/json"
 _KEYED = frozenset({Shape.KEY, Shape.TTL, Shape.TOUCH})
+_NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
 _BINARY = {"metrics": "text/plain", "docs": "text/html", "docs_script": "text/javascript", "docs_style": "text/css"}
 
 
-def describe(routes: Iterable[Route]) -> Document:
-    """The document for a table of routes."""
+def describe(routes: Iterable[Route], *, has_auth: bool) -> Document:
+    """The document for a table of routes, of a gateway that asks for tokens or does not."""
     paths: Document = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route)
+        if has_auth and not route.is_open:
+            paths[route.path][route.method.lower()]["security"] = [{"bearer": []}, {"apiKey": []}]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -37,6 +40,7 @@ def describe(routes: Iterable[Route]) -> Document:
             "schemas": SCHEMAS | {"Error": _error_schema()},
             "parameters": _parameters(),
             "headers": _headers(),
+            "securitySchemes": _security_schemes(),
         },
     }
 
@@ -45,21 +49,30 @@ def _operation(route: Route) -> Document:
     operation: Document = {
         "operationId": route.id,
         "summary": route.summary,
-        "tags": ["keys" if route.verb is not Verb.NONE else "gateway"],
+        "tags": [_tag(route)],
         "parameters": _operation_parameters(route),
         "responses": {"200": _success(route), **_failures(route)},
     }
     if route.id in BODIES:
-        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": _ref(BODIES[route.id])}}}
+        required = route.id not in OPTIONAL_BODIES
+        operation["requestBody"] = {"required": required, "content": {_JSON: {"schema": _ref(BODIES[route.id])}}}
     return operation
+
+
+def _tag(route: Route) -> str:
+    if route.verb in KEY_VERBS:
+        return "keys"
+    return "tokens" if route.verb is Verb.ADMIN else "gateway"
 
 
 def _operation_parameters(route: Route) -> list[Document]:
     found: list[Document] = []
     if route.shape in _KEYED:
         found.append({"$ref": "#/components/parameters/key"})
+    if route.shape in _NAMED:
+        found.append({"$ref": "#/components/parameters/token_id"})
     found += [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
-    if route.verb is not Verb.NONE:
+    if route.verb in KEY_VERBS or route.verb is Verb.ADMIN:
         found.append({"$ref": "#/components/parameters/timeout"})
     return found
 
@@ -75,7 +88,8 @@ def _success(route: Route) -> Document:
 
 def _failures(route: Route) -> Document:
     """One response for each status, naming every code behind it."""
-    codes = {*route.codes, *EVERYWHERE} - ({ApiCode.TOO_MANY_REQUESTS} if route.always else set())
+    guarded = () if route.is_open else GUARDED
+    codes = {*route.codes, *EVERYWHERE, *guarded} - ({ApiCode.TOO_MANY_REQUESTS} if route.always else set())
     by_status: dict[int, list[ApiCode]] = defaultdict(list)
     for code in sorted(codes):
         by_status[MEANINGS[code].status].append(code)
@@ -95,6 +109,8 @@ def _failure(codes: list[ApiCode]) -> Document:
     }
     if any(MEANINGS[code].status in (429, 503) for code in codes):
         answer["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    if ApiCode.UNAUTHORIZED in codes:
+        answer["headers"] = {"WWW-Authenticate": {"$ref": "#/components/headers/WWW-Authenticate"}}
     return answer
 
 
@@ -127,6 +143,13 @@ def _parameters() -> Document:
             "description": "1..1024 bytes of UTF-8. `/` may stand as it is or as `%2F`.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
         },
+        "token_id": {
+            "name": "id",
+            "in": "path",
+            "required": True,
+            "description": "The public part of a token: what stands between its second and its third `_`.",
+            "schema": {"type": "string", "minLength": 1},
+        },
         "timeout": {
             "name": "X-Concord-Timeout-Ms",
             "in": "header",
@@ -144,7 +167,15 @@ def _parameters() -> Document:
 def _headers() -> Document:
     return {
         "ETag": {"description": "The key's revision, in quotes.", "schema": {"type": "string"}},
+        "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
         "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    }
+
+
+def _security_schemes() -> Document:
+    return {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "sk_concord_<id>_<secret>_<checksum>"},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
 
 

@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 from gateway.bodies import LIMIT_TTL_S
 from wire.messages import LIMIT_BULK_ITEMS, LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS
+from wire.token_messages import LIMIT_OVERLAP_MS, LIMIT_TOKEN_NAME, LIMIT_TOKEN_SCOPES
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -80,6 +81,32 @@ _MEMBER: Schema = _object(
     error={"enum": ["not_found", "CLUSTER_UNAVAILABLE", "UNKNOWN"]},
 )
 
+_SCOPE: Schema = _object(
+    ["prefix", "verbs"],
+    prefix={
+        "type": "string",
+        "maxLength": LIMIT_KEY_BYTES,
+        "description": "Of keys; empty for all. With `admin` it must be empty.",
+    },
+    verbs={
+        "type": "array",
+        "minItems": 1,
+        "items": {"enum": ["read", "write", "lock", "watch", "admin"]},
+    },
+)
+_SCOPES: Schema = {"type": "array", "minItems": 1, "maxItems": LIMIT_TOKEN_SCOPES, "items": _SCOPE}
+_TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
+_TOKEN: Schema = _object(
+    ["id", "name", "scopes", "created_at", "expires_at", "rotated_at", "old_secret_until"],
+    id=_TEXT,
+    name=_TEXT,
+    scopes=_SCOPES,
+    created_at={"type": "string", "format": "date-time"},
+    expires_at=_TIME_OR_NULL,
+    rotated_at=_TIME_OR_NULL,
+    old_secret_until=_TIME_OR_NULL,
+)
+
 SCHEMAS: dict[str, Schema] = {
     "PutBody": _closed(["value"], value=_VALUE, ttl=_OPTIONAL_TTL),
     "TouchBody": _closed(["ttl"], ttl=_TTL),
@@ -120,6 +147,32 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "ReadyReply": _object(["status"], status={"const": "ok"}, data=_CHECKS),
     "Document": {"type": "object"},
+    "TokenBody": _closed(
+        ["name", "scopes"],
+        name={"type": "string", "minLength": 1, "maxLength": LIMIT_TOKEN_NAME, "description": "Printable characters."},
+        scopes={**_SCOPES, "items": {**_SCOPE, "additionalProperties": False}},
+        expires_in=_OPTIONAL_TTL,
+    ),
+    "RotateBody": _closed(
+        [],
+        overlap={
+            "type": "integer",
+            "minimum": 0,
+            "maximum": LIMIT_OVERLAP_MS // 1000,
+            "default": 0,
+            "description": "For how many seconds the old secret stays good.",
+        },
+    ),
+    "TokenReply": _ok(
+        {
+            "allOf": [
+                _TOKEN,
+                _object(["token"], token={"type": "string", "description": "With the secret: shown this once."}),
+            ]
+        }
+    ),
+    "TokenListReply": _ok({"type": "array", "items": _TOKEN}),
+    "RevokeReply": _ok(_object(["revoked"], revoked={"const": True})),
 }
 
 BODIES = {
@@ -129,7 +182,11 @@ BODIES = {
     "bulk_get": "BulkGetBody",
     "bulk_delete": "BulkDeleteBody",
     "bulk_touch": "BulkTouchBody",
+    "token_create": "TokenBody",
+    "token_rotate": "RotateBody",
 }
+
+OPTIONAL_BODIES = frozenset({"token_rotate"})
 
 REPLIES = {
     "put": "PutReply",
@@ -148,6 +205,10 @@ REPLIES = {
     "root_ready": "ReadyReply",
     "root_readyz": "ReadyReply",
     "openapi": "Document",
+    "token_create": "TokenReply",
+    "token_list": "TokenListReply",
+    "token_revoke": "RevokeReply",
+    "token_rotate": "TokenReply",
 }
 
 _SWITCH: Schema = {"schema": {"type": "boolean", "default": False}, "allowEmptyValue": True}

@@ -6,6 +6,7 @@ writes one character of it with `%`: `GET /api/v1/kv/x%2Fttl` reads the key `x/t
 """
 
 import enum
+import re
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -27,10 +28,12 @@ class Shape(enum.Enum):
     TTL = enum.auto()
     TOUCH = enum.auto()
     BULK = enum.auto()  # `rest` says which
+    TOKEN = enum.auto()
+    TOKEN_ROTATE = enum.auto()
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """A parsed path: its shape, and the undecoded key (KEY, TTL, TOUCH) or the whole path (PLAIN, LIST, BULK)."""
+    """A parsed path: its shape, and the undecoded key (KEY, TTL, TOUCH), id (TOKEN…) or the whole path (all others)."""
 
     shape: Shape
     rest: bytes
@@ -38,11 +41,14 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 _BULK_PATHS = frozenset(_KV_KEY + name for name in (b"bulk", b"bulk/get", b"bulk/delete", b"bulk/touch"))
 _TTL_END, _TOUCH_END = b"/ttl", b"/touch"
+_TOKEN_PATH = re.compile(rb"/api/v1/tokens/([^/]+)(/rotate)?")
 
 
 def parse(method: str, raw_path: bytes) -> Target:
     """The target of a request; `raw_path` is undecoded and without the query."""
     if not raw_path.startswith(_KV_KEY):
+        if token := _TOKEN_PATH.fullmatch(raw_path):
+            return Target(Shape.TOKEN_ROTATE if token[2] else Shape.TOKEN, token[1])
         return Target(Shape.LIST if raw_path == KV else Shape.PLAIN, raw_path)
     rest = raw_path[len(_KV_KEY) :]
     if method == "POST":

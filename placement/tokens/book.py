@@ -114,12 +114,13 @@ class TokenBook:
             return TokensChanged(self._table.revision, token)
         if len(command.hash) != HASH_BYTES:
             return Rejected(Rejection.INVALID_TOKEN, f"A hash has {HASH_BYTES} bytes.")
+        overlaps = command.old_until_ms > command.now_ms
         rotated = msgspec.structs.replace(
             token,
             hash=command.hash,
             rotated_ms=command.now_ms,
-            old_hash=token.hash if command.old_until_ms > command.now_ms else b"",
-            old_until_ms=command.old_until_ms,
+            old_hash=token.hash if overlaps else b"",
+            old_until_ms=command.old_until_ms if overlaps else 0,
         )
         return self._change(self._tokens | {token.id: rotated}, rotated)
 
