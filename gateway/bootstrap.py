@@ -19,13 +19,13 @@ from gateway.pool import Pool
 from gateway.settings import check_nodes
 from placement.leader import LeaderCaller, LeaderGuess
 from placement.seams import loop_time
-from placement.tokens.text import ID_BYTES, KEY_BYTES, SECRET_BYTES, TokenText, digest, write
+from placement.tokens.text import ID_BYTES, KEY_BYTES, SECRET_BYTES, TokenText, digest, is_name, write
 from wire import RpcClient, RpcError, TlsConfig, TlsConfigError
 from wire.errors import Applied
 from wire.messages import ClusterMap, WatchMapRequest
 from wire.methods import BOOTSTRAP_TOKENS, WATCH_MAP
 from wire.settings import SettingsError, load
-from wire.token_messages import BootstrapTokensRequest, TokenStatus
+from wire.token_messages import LIMIT_TOKEN_NAME, BootstrapTokensRequest, TokenStatus
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 MAP_TIMEOUT_S = 2.0
@@ -36,9 +36,7 @@ class BootstrapSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     nodes: Annotated[list[str], msgspec.Meta(description="RPC addresses host:port of nodes to ask", min_length=1)]
     cluster: Annotated[str, msgspec.Meta(description="name of the cluster", min_length=1)] = "concord"
-    name: Annotated[str, msgspec.Meta(description="what people call the token", min_length=1, max_length=128)] = (
-        "bootstrap"
-    )
+    name: Annotated[str, msgspec.Meta(description="what people call the token")] = "bootstrap"
     timeout_s: Annotated[float, msgspec.Meta(description="seconds to try", ge=1, le=300)] = 20.0
     tls_cert: Annotated[str, msgspec.Meta(description="certificate (PEM) of an admin")] = ""
     tls_key: Annotated[str, msgspec.Meta(description="its private key (PEM)")] = ""
@@ -54,8 +52,8 @@ class BootstrapSettings(msgspec.Struct, frozen=True, kw_only=True):
             ValueError: with the setting's name.
         """
         check_nodes(self.nodes, (self.tls_cert, self.tls_key, self.tls_ca), insecure=self.insecure)
-        if not self.name.isprintable():
-            raise ValueError("name: expected printable characters")
+        if not is_name(self.name):
+            raise ValueError(f"name: expected 1 to {LIMIT_TOKEN_NAME} characters, none of them for control")
 
 
 def main(argv: Sequence[str]) -> int:

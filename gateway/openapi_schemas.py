@@ -3,8 +3,9 @@
 from typing import Any, TypeAlias
 
 from gateway.bodies import LIMIT_TTL_S
+from placement.tokens.text import NAME_PATTERN
 from wire.messages import LIMIT_BULK_ITEMS, LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS
-from wire.token_messages import LIMIT_OVERLAP_MS, LIMIT_TOKEN_NAME, LIMIT_TOKEN_SCOPES
+from wire.token_messages import LIMIT_OVERLAP_MS, LIMIT_SCOPE_VERBS, LIMIT_TOKEN_NAME, LIMIT_TOKEN_SCOPES
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -81,19 +82,16 @@ _MEMBER: Schema = _object(
     error={"enum": ["not_found", "CLUSTER_UNAVAILABLE", "UNKNOWN"]},
 )
 
-_SCOPE: Schema = _object(
-    ["prefix", "verbs"],
-    prefix={
-        "type": "string",
-        "maxLength": LIMIT_KEY_BYTES,
-        "description": "Of keys; empty for all. With `admin` it must be empty.",
-    },
-    verbs={
-        "type": "array",
-        "minItems": 1,
-        "items": {"enum": ["read", "write", "lock", "watch", "admin"]},
-    },
-)
+_PREFIX: Schema = {"type": "string", "maxLength": LIMIT_KEY_BYTES, "description": "Of keys; empty for all."}
+
+
+def _scope(prefix: Schema, *verbs: str) -> Schema:
+    many = {"type": "array", "minItems": 1, "maxItems": LIMIT_SCOPE_VERBS, "items": {"enum": list(verbs)}}
+    return _closed(["prefix", "verbs"], prefix=prefix, verbs=many)
+
+
+_KEY_VERBS = ("read", "write", "lock", "watch")
+_SCOPE: Schema = {"anyOf": [_scope(_PREFIX, *_KEY_VERBS), _scope({"const": ""}, *_KEY_VERBS, "admin")]}
 _SCOPES: Schema = {"type": "array", "minItems": 1, "maxItems": LIMIT_TOKEN_SCOPES, "items": _SCOPE}
 _TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
 _TOKEN: Schema = _object(
@@ -149,8 +147,8 @@ SCHEMAS: dict[str, Schema] = {
     "Document": {"type": "object"},
     "TokenBody": _closed(
         ["name", "scopes"],
-        name={"type": "string", "minLength": 1, "maxLength": LIMIT_TOKEN_NAME, "description": "Printable characters."},
-        scopes={**_SCOPES, "items": {**_SCOPE, "additionalProperties": False}},
+        name={"type": "string", "minLength": 1, "maxLength": LIMIT_TOKEN_NAME, "pattern": NAME_PATTERN},
+        scopes=_SCOPES,
         expires_in=_OPTIONAL_TTL,
     ),
     "RotateBody": _closed(

@@ -14,14 +14,16 @@ from gateway.requests import Request
 from placement.leader import LeaderCaller
 from placement.seams import loop_time
 from placement.tokens import names_of, scopes_problem, verbs_of
-from placement.tokens.text import ID_BYTES, SECRET_BYTES, TokenText, digest, is_id, write
+from placement.tokens.text import ID_BYTES, SECRET_BYTES, TokenText, digest, is_id, is_name, write
 from placement.tokens.watcher import TokenWatcher
 from wire.errors import RpcError
 from wire.methods import CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN
 from wire.rpc import Method
 from wire.token_messages import (
     LIMIT_OVERLAP_MS,
+    LIMIT_SCOPE_VERBS,
     LIMIT_TOKEN_NAME,
+    LIMIT_TOKEN_SCOPES,
     CreateTokenRequest,
     RevokeTokenRequest,
     RotateTokenRequest,
@@ -44,12 +46,14 @@ _CODES = {
 
 class _Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: str
-    verbs: list[Literal["read", "write", "lock", "watch", "admin"]]
+    verbs: Annotated[
+        list[Literal["read", "write", "lock", "watch", "admin"]], msgspec.Meta(max_length=LIMIT_SCOPE_VERBS)
+    ]
 
 
 class _CreateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    scopes: list[_Scope]
+    scopes: Annotated[list[_Scope], msgspec.Meta(max_length=LIMIT_TOKEN_SCOPES)]
     expires_in: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_TTL_S)] | None = None
 
 
@@ -95,8 +99,8 @@ class TokenRoutes:
         scopes = [TokenScope(scope.prefix.encode(), int(verbs_of(scope.verbs))) for scope in body.scopes]
         if problem := scopes_problem(scopes):
             raise invalid(problem)
-        if not (1 <= len(body.name) <= LIMIT_TOKEN_NAME and body.name.isprintable()):
-            raise invalid(f"name: expected 1 to {LIMIT_TOKEN_NAME} printable characters")
+        if not is_name(body.name):
+            raise invalid(f"name: expected 1 to {LIMIT_TOKEN_NAME} characters, none of them for control")
         made = TokenText(secrets.token_hex(ID_BYTES), secrets.token_bytes(SECRET_BYTES))
         lifetime_ms = (body.expires_in or 0) * 1000
         asked = CreateTokenRequest(made.id, body.name, scopes, digest(watcher.index.key, made), lifetime_ms)

@@ -11,6 +11,7 @@ import msgspec
 
 LIMIT_TOKENS = 10_000
 LIMIT_TOKEN_SCOPES = 64
+LIMIT_SCOPE_VERBS = 5
 LIMIT_TOKEN_NAME = 128  # characters
 LIMIT_TOKEN_TABLE_BYTES = 8 << 20  # the table travels as one message
 LIMIT_OVERLAP_MS = 30 * 24 * 3600 * 1000

@@ -22,7 +22,7 @@ from placement.commands import (
     TokensChanged,
 )
 from placement.tokens.scopes import TokenVerb, scopes_problem
-from placement.tokens.text import HASH_BYTES, KEY_BYTES, is_id
+from placement.tokens.text import HASH_BYTES, KEY_BYTES, is_id, is_name
 from wire.token_messages import LIMIT_TOKEN_NAME, LIMIT_TOKEN_TABLE_BYTES, LIMIT_TOKENS, Token, TokenTable
 
 TOKEN_BYTES = 160  # of a row, beside its name and scopes
@@ -134,8 +134,8 @@ def token_problem(token: Token) -> str:
     """What is wrong with a new token, as a sentence; "" when nothing is."""
     if not is_id(token.id):
         return "id: expected 12 hexadecimal digits"
-    if not (1 <= len(token.name) <= LIMIT_TOKEN_NAME and token.name.isprintable()):
-        return f"name: expected 1 to {LIMIT_TOKEN_NAME} printable characters"
+    if not is_name(token.name):
+        return f"name: expected 1 to {LIMIT_TOKEN_NAME} characters, none of them for control"
     if len(token.hash) != HASH_BYTES or token.old_hash:
         return f"hash: expected {HASH_BYTES} bytes, and no older one"
     if token.created_ms < 0 or (token.expires_ms and token.expires_ms <= token.created_ms):
