@@ -20,14 +20,18 @@ from gateway.guard import TokenGuard, let_everyone_in
 from gateway.health import Check, Health, HealthPace
 from gateway.kv import KeyValue
 from gateway.limits import HttpLimits
+from gateway.locks import Locks
 from gateway.metrics import Metrics
 from gateway.operation_ids import OperationIds
 from gateway.pool import ClosableChannel, Pool
+from gateway.quotas import Quotas
 from gateway.router import Router
 from gateway.routes import ROUTES, Handler
+from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.status import StatusPage
 from gateway.tokens import TokenRoutes
+from gateway.transactions import Transactions
 from placement.leader import LeaderCaller, LeaderGuess
 from placement.maps import MapHolder
 from placement.tokens.watcher import TokenWatcher
@@ -70,7 +74,12 @@ class Gateway:
             on_failure=self._metrics.rpc_failed,
             pace=pace,
         )
-        self._key_value = KeyValue(Cluster(self._router, caller, OperationIds(secrets.randbits(63)), rng), self._router)
+        cluster = Cluster(self._router, caller, OperationIds(secrets.randbits(63)), rng)
+        self._key_value = KeyValue(cluster, self._router)
+        self._transactions = Transactions(cluster)
+        self._quotas = Quotas(cluster)
+        self._locks = Locks(cluster)
+        self._services = Services(self._key_value)
         guess = LeaderGuess(settings.nodes, lambda: self.holder.current.nodes, rng)
         self.tokens = TokenWatcher(guess, self._pool.channel, rng) if settings.auth == "on" else None
         self._token_guard = TokenGuard(self.tokens, settings.tokens_age_s_max) if self.tokens else None
@@ -104,6 +113,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop all of them, and close every channel."""
+        await self._locks.close()
         await self.divergence.close()
         await self.health.close()
         if self.tokens is not None:
@@ -144,11 +154,21 @@ class Gateway:
             "delete": kv.delete,
             "ttl": kv.ttl,
             "touch": kv.touch,
+            "increment": kv.increment,
             "bulk_put": kv.bulk_put,
             "bulk_get": kv.bulk_get,
             "bulk_delete": kv.bulk_delete,
             "bulk_touch": kv.bulk_touch,
             "list": kv.list,
+            "txn": self._transactions.txn,
+            "quota_take": self._quotas.acquire,
+            "lock_acquire": self._locks.acquire,
+            "lock_renew": self._locks.renew,
+            "lock_release": self._locks.release,
+            "service": self._services.instances,
+            "instance_put": self._services.register,
+            "instance_delete": kv.delete,
+            "instance_touch": kv.touch,
             "status": self._status.status,
             "health": health.health,
             "livez": health.livez,

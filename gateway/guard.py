@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 from gateway.access import EVERYBODY, Access
 from gateway.errors import ApiCode, ApiError
+from gateway.paths import LISTING
 from gateway.requests import Request
 from gateway.routes import KEY_VERBS, Route, Verb
 from placement.tokens import TokenIndex, TokenVerb, verify
@@ -40,7 +41,7 @@ def let_everyone_in(route: Route, request: Request) -> Access:
     if route.verb not in KEY_VERBS:
         return EVERYBODY
     access = Access(TokenVerb[route.verb.name], None)
-    if request.key:
+    if request.key and route.shape not in LISTING:
         access.check((request.key,))
     return access
 
@@ -80,7 +81,7 @@ class TokenGuard:
         if route.verb is Verb.TOKEN:
             return Access(None, scopes, renew)
         access = Access(TokenVerb[route.verb.name], scopes, renew)
-        if request.key:
+        if request.key and route.shape not in LISTING:
             access.check((request.key,))
         elif route.verb is Verb.ADMIN:
             access.check(("",))

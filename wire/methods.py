@@ -4,6 +4,7 @@ Number 8 is taken by the notification that carries Raft messages; raft/ defines 
 """
 
 from wire.messages import (
+    AwaitLockRequest,
     ChecksumReply,
     ChecksumRequest,
     ClusterMap,
@@ -40,9 +41,10 @@ WATCH_MAP = Method(5, "watch_map", WatchMapRequest, ClusterMap)
 REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
+AWAIT_LOCK = Method(20, "await_lock", AwaitLockRequest, WriteReply)
 
-WATCH_TOKENS = Method(20, "watch_tokens", WatchTokensRequest, TokenTable)
-CREATE_TOKEN = Method(21, "create_token", CreateTokenRequest, TokenReply)
-BOOTSTRAP_TOKENS = Method(22, "bootstrap_tokens", BootstrapTokensRequest, TokenReply)
-REVOKE_TOKEN = Method(23, "revoke_token", RevokeTokenRequest, TokenReply)
-ROTATE_TOKEN = Method(24, "rotate_token", RotateTokenRequest, TokenReply)
+WATCH_TOKENS = Method(30, "watch_tokens", WatchTokensRequest, TokenTable)
+CREATE_TOKEN = Method(31, "create_token", CreateTokenRequest, TokenReply)
+BOOTSTRAP_TOKENS = Method(32, "bootstrap_tokens", BootstrapTokensRequest, TokenReply)
+REVOKE_TOKEN = Method(33, "revoke_token", RevokeTokenRequest, TokenReply)
+ROTATE_TOKEN = Method(34, "rotate_token", RotateTokenRequest, TokenReply)

@@ -10,21 +10,22 @@ from collections.abc import Iterator
 import msgspec
 
 from shard.machine.expiry import ExpiryQueue
+from shard.machine.names import slot_of_name
 from shard.machine.ordered import OrderedKeys
 from wire.messages import NEVER
-from wire.slots import slot_of
 
 GRAIN_MS = 1
 """Cluster time is cut to whole milliseconds: a key lives so much longer by it, so that it never goes early by the clock."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The state of one key. `expires_ms` is cluster time (NEVER: it does not expire)."""
+    """The state of one key. `expires_ms` is cluster time (NEVER: it does not expire), `fence` the greatest used on it."""
 
     value: bytes
     content_type: str
     revision: int
     expires_ms: int
+    fence: int = 0
 
     def expired(self, now_ms: int) -> bool:
         """Whether the key is gone at this cluster time."""
@@ -61,6 +62,7 @@ class Keyspace:
     def __init__(self) -> None:
         self.keys = 0
         self.size_bytes = 0  # of keys and values
+        self.has_fences = False  # a record was ever put with a fence
         self._slots: Slots = {}
         self._names: OrderedKeys[str] = OrderedKeys()
         self._expiry = ExpiryQueue()
@@ -80,6 +82,8 @@ class Keyspace:
             records = self._slots[slot] = {}
         old = records.get(key)
         records[key] = record
+        if record.fence:
+            self.has_fences = True
         if old is None:
             self._names.add(key)
             self.keys += 1
@@ -96,12 +100,9 @@ class Keyspace:
         record = self._take_out(slot, key)
         self._expiry.replace(key, record.expires_ms, NEVER)
 
-    def expire(self, now_ms: int, limit: int) -> int:
-        """Remove keys that are due at `now_ms`, the earliest first, at most `limit`; how many were removed."""
-        due = self._expiry.take_due(now_ms, limit)
-        for key in due:
-            self._take_out(slot_of(key), key)
-        return len(due)
+    def expire(self, now_ms: int, limit: int) -> list[tuple[str, Record]]:
+        """Remove keys that are due at `now_ms`, the earliest first, at most `limit`; what was removed."""
+        return [(key, self._take_out(slot_of_name(key), key)) for key in self._expiry.take_due(now_ms, limit)]
 
     def next_expiry_ms(self) -> int:
         """A cluster time before which no key expires, mostly the exact one; NEVER when none expires."""
@@ -116,6 +117,7 @@ class Keyspace:
         present = self._slots.setdefault(slot, {})
         for key, record in records.items():
             present[key] = record
+            self.has_fences = self.has_fences or record.fence > 0
             self._names.add(key)
             self.size_bytes += key_bytes(key) + len(record.value)
             self._expiry.replace(key, NEVER, record.expires_ms)

@@ -1,4 +1,4 @@
-"""A FakeCluster with a placement that keeps tokens: its real state machine and service, behind the same RPC seam."""
+"""A cluster with a placement that keeps tokens: its real state machine and service, behind the same RPC seam."""
 
 import asyncio
 import time
@@ -9,7 +9,8 @@ from gateway.settings import GatewaySettings
 from placement.machine import PlacementMachine
 from placement.tokens.scopes import EVERYTHING
 from placement.tokens.service import TokenService, serve_tokens
-from tests.gateway.double import NAME, FakeCluster
+from tests.gateway.double import NAME
+from tests.gateway.machines import MachineCluster
 from tests.placement.replicas import FakeReplica
 from tests.placement.token_rows import KEY, hash_of, id_of, row, secret_of
 from wire.errors import Applied, Code, Failure, RpcError
@@ -19,7 +20,7 @@ from wire.token_messages import BootstrapTokensRequest, CreateTokenRequest, Toke
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
 
-GUARDED = GatewaySettings(nodes=["127.0.0.1:1"], cluster=NAME, auth="on", tokens_age_s_max=1.0)
+GUARDED = GatewaySettings(nodes=["127.0.0.1:1"], cluster=NAME, auth="on", tokens_age_s_max=60.0)
 ROOT = secret_of(0)
 
 
@@ -27,7 +28,7 @@ def bearer(token: str) -> list[tuple[str, str]]:
     return [("authorization", f"Bearer {token}")]
 
 
-class GuardedCluster(FakeCluster):
+class GuardedCluster(MachineCluster):
     """The first token is ROOT. While `away`, placement does not answer; `lost` answers of changes get lost."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.routes import KEY_VERBS, ROUTES, Verb
+from gateway.routes import ROUTES, Verb
 from placement.tokens import TokenVerb
 from tests.gateway.double import Client, run
 from tests.gateway.placement_double import GUARDED, GuardedCluster, bearer
@@ -22,10 +22,16 @@ class Sample(msgspec.Struct, frozen=True):
     needs: str  # a verb; or "token": any; or "nothing"
     target: str
     body: Any = None
+    own: str = OWN  # what scopes are on
+    foreign: str = FOREIGN
 
 
 KEY = "/api/v1/kv/{}a"
 KEYS = {"keys": ["{}a", "{}b"]}
+SERVICE = "/api/v1/services/web"
+INSTANCE = {"address": "a", "port": 1, "ttl": 5}
+OF_SERVICE = ("services/web/", "services/web2/")
+LOCK = "/api/v1/locks/{}a/"
 SAMPLES = {
     "put": Sample("write", KEY, {"value": 1}),
     "get": Sample("read", KEY),
@@ -37,6 +43,16 @@ SAMPLES = {
     "bulk_delete": Sample("write", "/api/v1/kv/bulk/delete", KEYS),
     "bulk_touch": Sample("write", "/api/v1/kv/bulk/touch", {"operations": [{"key": "{}a", "ttl": 1}]}),
     "list": Sample("read", "/api/v1/kv?prefix={}"),
+    "increment": Sample("write", KEY + "/increment"),
+    "txn": Sample("write", "/api/v1/txn", {"success": [{"op": "delete", "key": "{}a"}]}),
+    "quota_take": Sample("write", "/api/v1/limits/{}a/acquire", {"limit": 9, "window": 9}),
+    "lock_acquire": Sample("lock", LOCK + "acquire", {"owner": "me", "ttl": 5}),
+    "lock_renew": Sample("lock", LOCK + "renew", {"owner": "me", "fence": 1, "ttl": 5}),
+    "lock_release": Sample("lock", LOCK + "release", {"owner": "me", "fence": 1}),
+    "service": Sample("read", SERVICE, None, *OF_SERVICE),
+    "instance_put": Sample("write", SERVICE + "/i1", INSTANCE, *OF_SERVICE),
+    "instance_delete": Sample("write", SERVICE + "/i1", None, *OF_SERVICE),
+    "instance_touch": Sample("write", SERVICE + "/i1/touch", {"ttl": 5}, *OF_SERVICE),
     "status": Sample("token", "/api/v1/status"),
     "metrics": Sample("token", "/metrics"),
     "token_create": Sample("admin", "/api/v1/tokens", {"name": "x", "scopes": [{"prefix": "{}", "verbs": ["read"]}]}),
@@ -68,7 +84,6 @@ def test_every_route_has_a_rule_and_a_sample_that_agrees_with_it() -> None:
         needs = SAMPLES[route.id].needs
         assert needs == ("nothing" if route.is_open else route.verb.value), route.id
         assert route.is_open == (route.verb is Verb.NONE), route.id
-        assert (needs in {verb.value for verb in KEY_VERBS}) == ("{}" in str(SAMPLES[route.id])) or needs == "admin"
 
 
 def touched(cluster: GuardedCluster) -> list[object]:
@@ -79,7 +94,7 @@ def touched(cluster: GuardedCluster) -> list[object]:
 def test_a_route_lets_in_exactly_who_may(route: Any) -> None:
     sample = SAMPLES[route.id]
     cluster = GuardedCluster()
-    combinations = list(itertools.product(VERBS, (OWN, FOREIGN, "")))
+    combinations = list(itertools.product(VERBS, (sample.own, sample.foreign, "")))
     tokens: dict[tuple[str, str], str] = {}
     for number, (verb, prefix) in enumerate(combinations, start=1):
         if verb != "admin" or not prefix:
@@ -87,9 +102,9 @@ def test_a_route_lets_in_exactly_who_may(route: Any) -> None:
 
     async def scenario(client: Client) -> None:
         await client.gateway.tokens.reached(cluster.machine.tokens.table.revision)  # type: ignore[union-attr]
-        target, body = filled(sample.target, OWN), filled(sample.body, OWN)
+        target, body = filled(sample.target, sample.own), filled(sample.body, sample.own)
         for (verb, prefix), token in tokens.items():
-            may = sample.needs in ("nothing", "token") or (verb == sample.needs and prefix in ("", OWN))
+            may = sample.needs in ("nothing", "token") or (verb == sample.needs and prefix in ("", sample.own))
             for headers in (bearer(token), [("x-api-key", token)]):
                 cluster.calls.clear()
                 reply = await client.send(route.method, target, body, headers=headers)
@@ -112,10 +127,14 @@ def test_a_route_lets_in_exactly_who_may(route: Any) -> None:
 
 
 MANY = {
-    "bulk_put": {"operations": [{"key": "mine/a", "value": 1}, {"key": "other/a", "value": 1}]},
-    "bulk_get": {"keys": ["mine/a", "other/a"]},
-    "bulk_delete": {"keys": ["mine/a", "mineral"]},
-    "bulk_touch": {"operations": [{"key": "mine/a", "ttl": 1}, {"key": "min", "ttl": 1}]},
+    "/api/v1/kv/bulk": {"operations": [{"key": "mine/a", "value": 1}, {"key": "other/a", "value": 1}]},
+    "/api/v1/kv/bulk/get": {"keys": ["mine/a", "other/a"]},
+    "/api/v1/kv/bulk/delete": {"keys": ["mine/a", {"key": "mineral", "if_absent": True}], "atomic": True},
+    "/api/v1/kv/bulk/touch": {"operations": [{"key": "mine/a", "ttl": 1}, {"key": "min", "ttl": 1}]},
+    "/api/v1/txn": {
+        "compare": [{"key": "other/{s}", "exists": True}],
+        "success": [{"op": "delete", "key": "mine/{s}"}],
+    },
 }
 
 
@@ -125,8 +144,8 @@ def test_one_key_that_is_not_covered_refuses_the_whole_request() -> None:
 
     async def scenario(client: Client) -> None:
         await client.gateway.tokens.reached(2)  # type: ignore[union-attr]
-        for name, body in MANY.items():
-            reply = await client.send("POST", SAMPLES[name].target, body, headers=bearer(token))
+        for target, body in MANY.items():
+            reply = await client.send("POST", target, body, headers=bearer(token))
             assert (reply.status, reply.code) == (403, "FORBIDDEN")
             assert "other/" not in reply.body.decode()
         for prefix in ("", "m", "mine", "other/"):
@@ -136,5 +155,30 @@ def test_one_key_that_is_not_covered_refuses_the_whole_request() -> None:
         assert (await client.send("GET", "/api/v1/kv?prefix=mine/x", headers=bearer(token))).status == 200
         both = {"keys": ["mine/a", "yours/b"]}
         assert (await client.send("POST", "/api/v1/kv/bulk/get", both, headers=bearer(token))).status == 200
+
+    run(scenario, cluster, settings=GUARDED, started=True)
+
+
+def test_a_transaction_needs_read_for_what_it_shows_and_write_for_what_it_changes() -> None:
+    cluster = GuardedCluster()
+    reader, writer = cluster.add(1, ("", 1)), cluster.add(2, ("", 2))
+    compare = [{"key": "{s}a", "exists": True}]
+    shapes: list[tuple[dict[str, object], set[str]]] = [
+        ({"compare": compare}, {"reader"}),
+        ({"failure": [{"op": "get", "key": "{s}a"}]}, {"reader"}),
+        ({"success": [{"op": "put", "key": "{s}a", "value": 1}]}, {"writer"}),
+        ({"failure": [{"op": "increment", "key": "{s}b"}]}, {"writer"}),
+        ({"compare": compare, "success": [{"op": "touch", "key": "{s}a", "ttl": 1}]}, set()),
+        ({"success": [{"op": "get", "key": "{s}a"}, {"op": "delete", "key": "{s}a"}]}, set()),
+    ]
+
+    async def scenario(client: Client) -> None:
+        await client.gateway.tokens.reached(3)  # type: ignore[union-attr]
+        for body, may in shapes:
+            replies = {
+                name: await client.send("POST", "/api/v1/txn", body, headers=bearer(token))
+                for name, token in (("reader", reader), ("writer", writer))
+            }
+            assert {name for name, reply in replies.items() if reply.status != 403} == may, body
 
     run(scenario, cluster, settings=GUARDED, started=True)
