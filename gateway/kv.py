@@ -123,6 +123,7 @@ class KeyValue:
         asked = consistency(request.query("consistency"))
         body = bodies.parse_bulk_get(await request.body())
         keys = list(dict.fromkeys(body.keys))
+        request.access.check(keys)
         outcomes, _ = await self._cluster.read(keys, asked, request.deadline())
         _refuse_if_nothing_done(outcomes)
         check_size(outcomes)
@@ -136,6 +137,7 @@ class KeyValue:
 
     async def answer_page(self, query: ListQuery, request: Request, render: Callable[[ListEntry], bytes]) -> Answer:
         """A page of keys, each as `render` shows it."""
+        request.access.check((query.prefix,))
         merge = await self._merge(query, request.deadline())
         cursor = encode_cursor(merge.page[-1].key) if merge.more and merge.page else ""
         headers = (_consistency_header(query.consistency),)
@@ -174,6 +176,7 @@ class KeyValue:
     ) -> Answer:
         operation, deadline, once = bulk.operation, request.deadline(), once_of(request, body)
         keys = keys_of(operation)
+        request.access.check(keys)
         outcomes: Sequence[Outcome]
         if bulk.atomic:
             outcomes = await write_atomically(self._cluster, operation, deadline, once)

@@ -6,7 +6,7 @@ handed on, and steps out of the queue when its client has waited long enough or 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -123,7 +123,7 @@ class Locks:
 
     async def _wait(self, request: Request, asked: AcquireLock, until: float, deadline: float) -> ItemResult:
         """Wait in the queue; how it ended. Who leaves it for whatever reason must not be handed the lock later."""
-        waiting = asyncio.ensure_future(self._await_turn(asked, until))
+        waiting = asyncio.ensure_future(self._await_turn(asked, until, request.access.renew))
         try:
             result = await _unless_gone(waiting, request)
         except BaseException:
@@ -133,8 +133,8 @@ class Locks:
             return result
         return await self._write(LeaveQueue(asked.name, asked.owner), deadline)
 
-    async def _await_turn(self, asked: AcquireLock, until: float) -> ItemResult | None:
-        """The result once there is one, None when the time is up."""
+    async def _await_turn(self, asked: AcquireLock, until: float, renew: Callable[[], object]) -> ItemResult | None:
+        """The result once there is one, None when the time is up; `renew` is asked in between and may refuse."""
         clock = asyncio.get_running_loop().time
         while (left_ms := int((until - clock()) * 1000)) > 0:
             try:
@@ -142,6 +142,8 @@ class Locks:
             except RpcError:
                 await asyncio.sleep(min(0.05, left_ms / 1000))  # no leader at present: the place in the queue is kept
                 continue
+            finally:
+                renew()
             if result.status is not Status.QUEUED:
                 return result
             await asyncio.sleep(_PAUSE_S)

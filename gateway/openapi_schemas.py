@@ -5,7 +5,9 @@ from typing import Any, TypeAlias
 from gateway.bodies import LIMIT_TTL_S
 from gateway.locks import LIMIT_LOCK_S, LIMIT_WAIT_MS
 from gateway.quotas import LIMIT_QUOTA, LIMIT_WINDOW_S
+from placement.tokens.text import NAME_PATTERN
 from wire.messages import LIMIT_BULK_ITEMS, LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS
+from wire.token_messages import LIMIT_OVERLAP_MS, LIMIT_SCOPE_VERBS, LIMIT_TOKEN_NAME, LIMIT_TOKEN_SCOPES
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -143,6 +145,29 @@ _INSTANCE: Schema = _object(
     revision=_COUNT,
 )
 
+_PREFIX: Schema = {"type": "string", "maxLength": LIMIT_KEY_BYTES, "description": "Of keys; empty for all."}
+
+
+def _scope(prefix: Schema, *verbs: str) -> Schema:
+    many = {"type": "array", "minItems": 1, "maxItems": LIMIT_SCOPE_VERBS, "items": {"enum": list(verbs)}}
+    return _closed(["prefix", "verbs"], prefix=prefix, verbs=many)
+
+
+_KEY_VERBS = ("read", "write", "lock", "watch")
+_SCOPE: Schema = {"anyOf": [_scope(_PREFIX, *_KEY_VERBS), _scope({"const": ""}, *_KEY_VERBS, "admin")]}
+_SCOPES: Schema = {"type": "array", "minItems": 1, "maxItems": LIMIT_TOKEN_SCOPES, "items": _SCOPE}
+_TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
+_TOKEN: Schema = _object(
+    ["id", "name", "scopes", "created_at", "expires_at", "rotated_at", "old_secret_until"],
+    id=_TEXT,
+    name=_TEXT,
+    scopes=_SCOPES,
+    created_at={"type": "string", "format": "date-time"},
+    expires_at=_TIME_OR_NULL,
+    rotated_at=_TIME_OR_NULL,
+    old_secret_until=_TIME_OR_NULL,
+)
+
 SCHEMAS: dict[str, Schema] = {
     "PutBody": _closed(["value"], **_PUT),
     "Conditions": _closed([], **_CONDITIONS),
@@ -252,6 +277,32 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "ReadyReply": _object(["status"], status={"const": "ok"}, data=_CHECKS),
     "Document": {"type": "object"},
+    "TokenBody": _closed(
+        ["name", "scopes"],
+        name={"type": "string", "minLength": 1, "maxLength": LIMIT_TOKEN_NAME, "pattern": NAME_PATTERN},
+        scopes=_SCOPES,
+        expires_in=_OPTIONAL_TTL,
+    ),
+    "RotateBody": _closed(
+        [],
+        overlap={
+            "type": "integer",
+            "minimum": 0,
+            "maximum": LIMIT_OVERLAP_MS // 1000,
+            "default": 0,
+            "description": "For how many seconds the old secret stays good.",
+        },
+    ),
+    "TokenReply": _ok(
+        {
+            "allOf": [
+                _TOKEN,
+                _object(["token"], token={"type": "string", "description": "With the secret: shown this once."}),
+            ]
+        }
+    ),
+    "TokenListReply": _ok({"type": "array", "items": _TOKEN}),
+    "RevokeReply": _ok(_object(["revoked"], revoked={"const": True})),
 }
 
 BODIES = {
@@ -271,8 +322,10 @@ BODIES = {
     "instance_put": "InstanceBody",
     "instance_delete": "Conditions",
     "instance_touch": "TouchBody",
+    "token_create": "TokenBody",
+    "token_rotate": "RotateBody",
 }
-OPTIONAL_BODIES = frozenset({"delete", "increment", "instance_delete"})
+OPTIONAL_BODIES = frozenset({"delete", "increment", "instance_delete", "token_rotate"})
 CONDITIONAL_BY_HEADER = frozenset({"put", "delete", "instance_delete"})
 
 REPLIES = {
@@ -300,6 +353,10 @@ REPLIES = {
     "root_ready": "ReadyReply",
     "root_readyz": "ReadyReply",
     "openapi": "Document",
+    "token_create": "TokenReply",
+    "token_list": "TokenListReply",
+    "token_revoke": "RevokeReply",
+    "token_rotate": "TokenReply",
 }
 
 _SWITCH: Schema = {"schema": {"type": "boolean", "default": False}, "allowEmptyValue": True}

@@ -85,6 +85,17 @@ class Parsed(msgspec.Struct, frozen=True):
         compared = [comparison.key for comparison in self.transaction.compare]
         return [*compared, *(step.key for step in (*self.success, *self.failure))]
 
+    @property
+    def keys_read(self) -> list[str]:
+        """Those whose state shows in the answer: compared or got."""
+        compared = [comparison.key for comparison in self.transaction.compare]
+        return [*compared, *(step.key for step in (*self.success, *self.failure) if isinstance(step, GetStep))]
+
+    @property
+    def keys_written(self) -> list[str]:
+        """Those that a step may change."""
+        return [step.key for step in (*self.success, *self.failure) if not isinstance(step, GetStep)]
+
 
 def parse_txn(body: bytes) -> Parsed:
     """The transaction in a body.

@@ -23,6 +23,15 @@ from wire.messages import (
     WriteRequest,
 )
 from wire.rpc import Method
+from wire.token_messages import (
+    BootstrapTokensRequest,
+    CreateTokenRequest,
+    RevokeTokenRequest,
+    RotateTokenRequest,
+    TokenReply,
+    TokenTable,
+    WatchTokensRequest,
+)
 
 WRITE = Method(1, "write", WriteRequest, WriteReply)
 READ = Method(2, "read", ReadRequest, ReadReply)
@@ -33,3 +42,9 @@ REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
 AWAIT_LOCK = Method(20, "await_lock", AwaitLockRequest, WriteReply)
+
+WATCH_TOKENS = Method(30, "watch_tokens", WatchTokensRequest, TokenTable)
+CREATE_TOKEN = Method(31, "create_token", CreateTokenRequest, TokenReply)
+BOOTSTRAP_TOKENS = Method(32, "bootstrap_tokens", BootstrapTokensRequest, TokenReply)
+REVOKE_TOKEN = Method(33, "revoke_token", RevokeTokenRequest, TokenReply)
+ROTATE_TOKEN = Method(34, "rotate_token", RotateTokenRequest, TokenReply)

@@ -13,6 +13,7 @@ from gateway.app import Gateway
 from gateway.caller import Pace
 from gateway.health import HealthPace
 from gateway.limits import HttpLimits
+from gateway.pool import ClosableChannel
 from gateway.settings import GatewaySettings
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import (
@@ -118,7 +119,7 @@ class FakeCluster:
         """The requests of one kind that reached a node."""
         return [request for _, request in self.calls if isinstance(request, kind)]
 
-    def open_channel(self, address: str) -> "FakeChannel":
+    def open_channel(self, address: str) -> ClosableChannel:
         return FakeChannel(self, next((node for node in self.nodes if self.addresses[node] == address), self.nodes[0]))
 
     def handle(self, node: str, request: object) -> object:
@@ -380,13 +381,14 @@ def run(
     started: bool = False,
     knows_map: bool = True,
     pace: Pace = QUICK,
+    settings: GatewaySettings = SETTINGS,
 ) -> T:
     """Run a scenario against a gateway of a fake cluster; `started` also runs the watcher and the probes."""
 
     async def main() -> T:
         fake = cluster or FakeCluster()
         gateway = Gateway(
-            SETTINGS,
+            settings,
             fake.open_channel,
             limits=limits,
             pace=pace,
