@@ -22,6 +22,8 @@ from gateway.results import granted, result_of
 from gateway.whole import Natural, Positive, decoder
 from wire.errors import RpcError
 from wire.messages import (
+    LIMIT_LOCK_MS,
+    LIMIT_WAIT_MS,
     AcquireLock,
     ItemResult,
     LeaveQueue,
@@ -32,8 +34,7 @@ from wire.messages import (
     Status,
 )
 
-LIMIT_LOCK_S = 24 * 3600
-LIMIT_WAIT_MS = 30_000
+LIMIT_LOCK_S = LIMIT_LOCK_MS // 1000
 WAIT_MS = 700  # of one call to a leader: well under the time that an attempt may take
 _PAUSE_S = 0.005  # between two such calls, should a leader answer at once
 _ASIDE_S = 5.0  # for stepping out of the queue behind a client's back

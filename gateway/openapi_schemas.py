@@ -3,10 +3,10 @@
 from typing import Any, TypeAlias
 
 from gateway.bodies import LIMIT_TTL_S
-from gateway.locks import LIMIT_LOCK_S, LIMIT_WAIT_MS
-from gateway.quotas import LIMIT_QUOTA, LIMIT_WINDOW_S
+from gateway.locks import LIMIT_LOCK_S
+from gateway.quotas import LIMIT_WINDOW_S
 from placement.tokens.text import NAME_PATTERN
-from wire.messages import LIMIT_BULK_ITEMS, LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS
+from wire.messages import LIMIT_BULK_ITEMS, LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS, LIMIT_QUOTA, LIMIT_WAIT_MS
 from wire.token_messages import LIMIT_OVERLAP_MS, LIMIT_SCOPE_VERBS, LIMIT_TOKEN_NAME, LIMIT_TOKEN_SCOPES
 
 Schema: TypeAlias = dict[str, Any]

@@ -13,10 +13,9 @@ from gateway.idempotency import once_of
 from gateway.requests import Request
 from gateway.results import granted, result_of
 from gateway.whole import Positive, decoder
-from wire.messages import Algorithm, QuotaInfo, Status, TakeQuota
+from wire.messages import LIMIT_QUOTA, LIMIT_WINDOW_MS, Algorithm, QuotaInfo, Status, TakeQuota
 
-LIMIT_WINDOW_S = 366 * 24 * 3600
-LIMIT_QUOTA = 1_000_000_000
+LIMIT_WINDOW_S = LIMIT_WINDOW_MS // 1000
 
 _ALGORITHMS = {"fixed": Algorithm.FIXED, "gcra": Algorithm.GCRA}
 

@@ -8,9 +8,10 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from gateway.answers import Answer, data
-from gateway.bodies import LIMIT_TTL_S, decode
+from gateway.bodies import Ttl, decode
 from gateway.errors import ApiCode, ApiError, from_failure, invalid
 from gateway.requests import Request
+from gateway.whole import Natural, decoder
 from placement.leader import LeaderCaller
 from placement.seams import loop_time
 from placement.tokens import names_of, scopes_problem, verbs_of
@@ -54,11 +55,15 @@ class _Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _CreateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     scopes: Annotated[list[_Scope], msgspec.Meta(max_length=LIMIT_TOKEN_SCOPES)]
-    expires_in: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_TTL_S)] | None = None
+    expires_in: Ttl | None = None
+
+
+class _Overlap(Natural):
+    high = LIMIT_OVERLAP_S
 
 
 class _RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    overlap: Annotated[int, msgspec.Meta(ge=0, le=LIMIT_OVERLAP_S)] = 0
+    overlap: _Overlap = _Overlap(0)
 
 
 class _Shown(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,8 +79,8 @@ class _Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     token: str = ""
 
 
-_create = msgspec.json.Decoder(_CreateBody)
-_rotate = msgspec.json.Decoder(_RotateBody)
+_create = decoder(_CreateBody)
+_rotate = decoder(_RotateBody)
 
 
 class TokenRoutes:

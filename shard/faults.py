@@ -6,6 +6,7 @@ from wire.messages import (
     LIMIT_BULK_ITEMS,
     LIMIT_KEY_BYTES,
     LIMIT_LIST_ITEMS,
+    LIMIT_LOCK_MS,
     LIMIT_QUOTA,
     LIMIT_TTL_MS,
     LIMIT_VALUE_BYTES,
@@ -41,7 +42,6 @@ from wire.slots import slot_of
 LIMIT_CONTENT_TYPE_BYTES = 255
 LIMIT_OWNER_BYTES = 255
 LIMIT_IDEMPOTENCY_BYTES = 255
-LIMIT_LOCK_MS = 24 * 3600 * 1000
 TTL_MS_MIN = 1_000
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _REVISIONS = range(1 << 63)

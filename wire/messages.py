@@ -21,6 +21,7 @@ LIMIT_GROUPS = 16384
 LIMIT_COMPARED_BYTES = 64 << 10  # of a value that is understood in order to compare it
 LIMIT_QUEUE = 1000  # who may wait for one lock
 LIMIT_WAIT_MS = 30_000  # for a lock
+LIMIT_LOCK_MS = 24 * 3600 * 1000  # that one is held without being renewed
 LIMIT_QUOTA = 1_000_000_000  # of a rate limit, in a window
 LIMIT_WINDOW_MS = 366 * 24 * 3600 * 1000
 NEVER = 0  # a `ttl_ms` or `expires_ms` of 0: does not expire

@@ -3,10 +3,11 @@
 import pytest
 
 from shard import faults
-from shard.faults import LIMIT_LOCK_MS, TTL_MS_MIN
+from shard.faults import TTL_MS_MIN
 from wire.messages import (
     LIMIT_BULK_ITEMS,
     LIMIT_KEY_BYTES,
+    LIMIT_LOCK_MS,
     LIMIT_QUOTA,
     LIMIT_TTL_MS,
     LIMIT_VALUE_BYTES,
