@@ -16,6 +16,7 @@ from shard.cluster_time import ClusterClock
 from shard.machine import Entry, Machine, Own, encode, normalized
 from shard.reads import ListCall, ReadCall, Reader, Reads
 from shard.seams import GroupFigures, GroupLimits, Scheduler, Timer
+from shard.watches import WatchCall, Watches
 from shard.write_queue import WriteCall, WriteQueue
 from wire.errors import Applied, Failure
 from wire.messages import NEVER, ChecksumReply, ChecksumRequest, Consistency, WriteReply
@@ -56,6 +57,7 @@ class GroupService:
         self._clock = ClusterClock(machine, scheduler.time)
         self._queue = WriteQueue(self._limits.queued_writes_max, self._limits.queued_bytes_max)
         self._reads = Reads(replica, machine, self._clock.now_ms, self._wake, limits=self._limits, figures=self.figures)
+        self._watches = Watches(replica, machine, scheduler, limits=self._limits, figures=self.figures)
         self._flights: list[_Flight] = []
         self._leading = False
         self._closed = False
@@ -80,6 +82,11 @@ class GroupService:
     def waiting_reads(self) -> int:
         """Linearizable reads that wait for a round of the replica or an entry."""
         return len(self._reads)
+
+    @property
+    def watches(self) -> int:
+        """Calls that wait for changes."""
+        return len(self._watches)
 
     # --- calls
 
@@ -109,6 +116,17 @@ class GroupService:
         if failure is None:
             self._reads.add_page(call)
         self._continue(call, failure)
+
+    def watch(self, call: WatchCall) -> None:
+        """Answer with the changes after a position, as soon as there are any."""
+        failure = self._obstacle()
+        if failure is None and self._watches.is_full:
+            failure = failures.overloaded(self._limits.retry_after_ms)
+        if failure is None:
+            self._watches.add(call)
+        else:
+            self.figures.count_failure(failure)
+            call.fail(failure)
 
     def checksum(self, call: ChecksumCall) -> None:
         """Say what is known of a hash of the state, at once."""
@@ -142,6 +160,7 @@ class GroupService:
             self._fail_writes(flight.writes, failures.CLOSING_WRITE)
             flight.writes = []
         self._reads.fail_all(failures.CLOSING)
+        self._watches.fail_all(failures.CLOSING)
         for timer in (self._expiry_timer, self._sweep_timer):
             if timer is not None:
                 timer.cancel()
@@ -185,9 +204,12 @@ class GroupService:
             failure = failures.not_leader(self.replica.leader, self._limits.retry_after_ms)
             self._fail_writes(self._queue.take_all(), failure)
             self._reads.fail_unasked(failure)
+            self._watches.fail_all(failure)
 
     def _fence_moved(self) -> None:
         self._reads.answers.fenced = self.checksums.fence.is_up
+        if self.checksums.fence.is_up:
+            self._watches.fail_all(failures.FENCED)
 
     def _wake(self) -> None:
         if not self._turn_is_due:

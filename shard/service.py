@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from shard import failures
 from shard.group import ChecksumCall, GroupService
 from shard.reads import ListCall, ReadCall
+from shard.watches import WatchCall
 from shard.write_queue import WriteCall
 from wire.messages import (
     LIMIT_BULK_ITEMS,
@@ -20,7 +21,7 @@ from wire.messages import (
     Touch,
     TouchItem,
 )
-from wire.methods import CHECKSUM, LIST, READ, WRITE
+from wire.methods import CHECKSUM, LIST, READ, WATCH, WRITE
 from wire.rpc import Call, Method
 
 RequestT = TypeVar("RequestT")
@@ -39,7 +40,7 @@ class Registrar(Protocol):
 
 
 class ShardService:
-    """Answers WRITE, READ, LIST and CHECKSUM for the groups that a node hosts; `groups` may change at any time."""
+    """Answers WRITE, READ, LIST, WATCH and CHECKSUM for the groups that a node hosts; `groups` may change at any time."""
 
     def __init__(self, groups: Mapping[int, GroupService], server: Registrar) -> None:
         self._groups = groups
@@ -47,6 +48,7 @@ class ShardService:
         server.on(READ, self.read)
         server.on(LIST, self.page)
         server.on(CHECKSUM, self.checksum)
+        server.on(WATCH, self.watch)
 
     def write(self, call: WriteCall) -> None:
         """Check and queue a write."""
@@ -77,6 +79,17 @@ class ShardService:
             call.fail(failures.NOT_HOSTED)
         else:
             group.checksum(call)
+
+    def watch(self, call: WatchCall) -> None:
+        """Check and begin a wait for changes."""
+        asked = call.request
+        group = self._groups.get(asked.group)
+        if min(asked.index, asked.taken, asked.wait_ms) < 0:
+            call.fail(failures.invalid("a position and a wait are not negative"))
+        elif group is None:
+            call.fail(failures.NOT_HOSTED)
+        else:
+            group.watch(call)
 
     def page(self, call: ListCall) -> None:
         """Check and begin a list."""

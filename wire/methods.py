@@ -18,6 +18,8 @@ from wire.messages import (
     RegisterRequest,
     StatusRequest,
     WatchMapRequest,
+    WatchReply,
+    WatchRequest,
     WriteReply,
     WriteRequest,
 )
@@ -31,3 +33,4 @@ WATCH_MAP = Method(5, "watch_map", WatchMapRequest, ClusterMap)
 REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
+WATCH = Method(10, "watch", WatchRequest, WatchReply)

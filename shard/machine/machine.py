@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from shard.machine.entry import Verdict, decode
-from shard.machine.keyspace import GRAIN_MS, Keyspace, Record
+from shard.machine.keyspace import GRAIN_MS, Change, Keyspace, Record
 from shard.machine.listing import Page, take_page
 from shard.machine.ownership import Ownership
 from shard.machine.sessions import Answer, Sessions
@@ -64,6 +64,16 @@ class Observer(Protocol):
         """The state was replaced by that of a snapshot."""
 
 
+class Audience(Protocol):
+    """Is told what every entry changed."""
+
+    def changed(self, index: int, changes: list[Change]) -> None:
+        """The entry at `index` changed these keys, in this order; entries that changed none are not told."""
+
+    def restored(self) -> None:
+        """The state was replaced by that of a snapshot: nobody knows what changed."""
+
+
 class Machine:
     """One group's keys, sessions and ownership. Implements `raft.interface.StateMachine`."""
 
@@ -73,10 +83,16 @@ class Machine:
         self._sessions = Sessions()
         self._ownership = Ownership()
         self._observer: Observer | None = None
+        self._audience: Audience | None = None
 
     def observe(self, observer: Observer) -> None:
         """Have `observer` told of what follows."""
         self._observer = observer
+
+    def tell(self, audience: Audience) -> None:
+        """Have `audience` told of every change that follows."""
+        self._audience = audience
+        self._keyspace.note_changes()
 
     # --- commands
 
@@ -95,6 +111,8 @@ class Machine:
             self._ownership.take(entry.own.ranges, entry.own.epoch)
         applying = _Applying(index)
         replies = [self._once(applying, identity, operation) for identity, operation in entry.operations]
+        if self._audience is not None and (changes := self._keyspace.take_changes()):
+            self._audience.changed(index, changes)
         if self._observer is not None:
             if entry.verdict is not None:
                 self._observer.verdict_reached(entry.verdict)
@@ -245,6 +263,9 @@ class Machine:
         self._ownership = restored.ownership
         self._sessions = restored.sessions
         self._keyspace = restored.keyspace
+        if self._audience is not None:
+            self._keyspace.note_changes()
+            self._audience.restored()
         if self._observer is not None:
             self._observer.restored()
 
