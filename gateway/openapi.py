@@ -15,7 +15,13 @@ Document: TypeAlias = dict[str, Any]
 API_VERSION = "1"
 _JSON = "application/json"
 _KEYED = frozenset({Shape.KEY, Shape.TTL, Shape.TOUCH})
-_BINARY = {"metrics": "text/plain", "docs": "text/html", "docs_script": "text/javascript", "docs_style": "text/css"}
+_BINARY = {
+    "metrics": "text/plain",
+    "watch": "text/event-stream",
+    "docs": "text/html",
+    "docs_script": "text/javascript",
+    "docs_style": "text/css",
+}
 
 
 def describe(routes: Iterable[Route]) -> Document:
@@ -59,7 +65,9 @@ def _operation_parameters(route: Route) -> list[Document]:
     if route.shape in _KEYED:
         found.append({"$ref": "#/components/parameters/key"})
     found += [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
-    if route.verb is not Verb.NONE:
+    if route.verb is Verb.WATCH:
+        found.append({"$ref": "#/components/parameters/last_event_id"})
+    elif route.verb is not Verb.NONE:
         found.append({"$ref": "#/components/parameters/timeout"})
     return found
 
@@ -120,6 +128,7 @@ def _error_schema() -> Document:
 
 def _parameters() -> Document:
     return {
+        "last_event_id": _LAST_EVENT_ID,
         "key": {
             "name": "key",
             "in": "path",
@@ -139,6 +148,14 @@ def _parameters() -> Document:
             },
         },
     }
+
+
+_LAST_EVENT_ID: Document = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The last `id` that was seen: go on right after it. It counts more than `from`.",
+    "schema": {"type": "string"},
+}
 
 
 def _headers() -> Document:

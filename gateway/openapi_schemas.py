@@ -171,6 +171,10 @@ QUERIES: dict[str, dict[str, Schema]] = {
         "values": _SWITCH,
         "consistency": _CONSISTENCY,
     },
+    "watch": {
+        "prefix": {"schema": {"type": "string", "maxLength": LIMIT_KEY_BYTES, "default": ""}},
+        "from": {"schema": _TEXT, "description": "An `id` of an event: no state, but the changes right after it."},
+    },
     "livez": _VERBOSE,
     "readyz": _VERBOSE,
     "root_livez": _VERBOSE,
