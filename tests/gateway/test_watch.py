@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from gateway.limits import HttpLimits
+from gateway.watch.position import Position
 from tests.gateway.double import (
     CONNECTION_LOST,
     QUICK_WATCH,
@@ -117,6 +118,34 @@ def test_from_any_id_exactly_what_follows_is_told(by_header: object) -> None:
                 revisions = [event.data["revision"] for event in whole if event.data["key"] == key]
                 assert revisions == [1, 2, 3]
             await again.leave()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("seen", [0, 1, 2, 3])
+def test_a_watcher_that_is_ahead_of_a_slow_feed_is_told_nothing_twice(seen: int) -> None:
+    async def scenario(client: Client) -> None:
+        cluster, hub = client.cluster, client.gateway.hub
+        group = cluster.groups[0]
+        keys = [key for key in (f"k{number}" for number in range(100)) if cluster.group_of(key) == group][:3]
+        first = await client.watch().until("synced")
+        ids = [first.last_id]
+        cluster.put(*keys)
+        await told(first, 3)
+        ids += [event.id or "" for event in first.events if event.event == "put"]
+        feed = hub.feeds[group]
+        await feed.close()
+        feed.position = Position(cluster.index - 1)  # it is about to be told of the entry
+        from_id = await client.watch(last_event_id=ids[seen]).until("synced")
+        from_state = await client.watch().until("synced")
+        await feed.reach(cluster.index, asyncio.get_running_loop().time() + 5)
+        cluster.put(keys[0])
+        await feed.reach(cluster.index, asyncio.get_running_loop().time() + 5)
+        expected = [*keys[seen:], keys[0]]
+        assert [key for _, key in await told(from_id, len(expected))] == expected
+        assert await told(from_state, 4) == [*(("state", key) for key in sorted(keys)), ("put", keys[0])]
+        for watcher in (first, from_id, from_state):
+            await watcher.leave()
 
     run(scenario)
 
