@@ -187,7 +187,7 @@ class Hub:
                 self._caller,
                 int(self.pace.wait_s * 1000),
                 deliver=self._deliver,
-                lost=lambda: self._end_all(buffer.RESYNC),
+                lost=self._lost,
                 backoff=Backoff(self.pace.pause_first_s, self.pace.pause_max_s, self._rng),
                 clock=self._clock,
                 sleep=self._sleep,
@@ -218,6 +218,11 @@ class Hub:
             watcher.end(reason)
 
     # --- events
+
+    def _lost(self) -> None:
+        """Changes were missed that those who have registered should have been given."""
+        for watcher in self._registered:
+            watcher.end(buffer.RESYNC)
 
     def _beat(self) -> None:
         """Tell all watchers that nothing was missed, and where they stand now."""

@@ -122,7 +122,7 @@ def test_from_any_id_exactly_what_follows_is_told(by_header: object) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("seen", [0, 1, 2, 3])
+@pytest.mark.parametrize("seen", range(5))
 def test_a_watcher_that_is_ahead_of_a_slow_feed_is_told_nothing_twice(seen: int) -> None:
     async def scenario(client: Client) -> None:
         cluster, hub = client.cluster, client.gateway.hub
@@ -130,22 +130,52 @@ def test_a_watcher_that_is_ahead_of_a_slow_feed_is_told_nothing_twice(seen: int)
         keys = [key for key in (f"k{number}" for number in range(100)) if cluster.group_of(key) == group][:3]
         first = await client.watch().until("synced")
         ids = [first.last_id]
+        cluster.put(keys[0])
         cluster.put(*keys)
-        await told(first, 3)
+        await told(first, 4)
         ids += [event.id or "" for event in first.events if event.event == "put"]
         feed = hub.feeds[group]
         await feed.close()
-        feed.position = Position(cluster.index - 1)  # it is about to be told of the entry
+        feed.position = Position(cluster.index - 1)  # it is about to be told of the second entry
         from_id = await client.watch(last_event_id=ids[seen]).until("synced")
         from_state = await client.watch().until("synced")
         await feed.reach(cluster.index, asyncio.get_running_loop().time() + 5)
         cluster.put(keys[0])
         await feed.reach(cluster.index, asyncio.get_running_loop().time() + 5)
-        expected = [*keys[seen:], keys[0]]
+        expected = [*[keys[0], *keys][seen:], keys[0]]
         assert [key for _, key in await told(from_id, len(expected))] == expected
         assert await told(from_state, 4) == [*(("state", key) for key in sorted(keys)), ("put", keys[0])]
         for watcher in (first, from_id, from_state):
             await watcher.leave()
+
+    run(scenario)
+
+
+def test_a_watcher_that_goes_on_is_told_of_its_prefix_only() -> None:
+    async def scenario(client: Client) -> None:
+        watcher = await client.watch("?prefix=a/").until("synced")
+        await watcher.leave()
+        client.cluster.put("a/1", "b/1", "a", "a/2")
+        again = await client.watch("?prefix=a/", last_event_id=watcher.last_id).until("synced")
+        client.cluster.put("b/2", "a/3")
+        assert sorted(await told(again, 3)) == [("put", "a/1"), ("put", "a/2"), ("put", "a/3")]
+        await again.leave()
+
+    run(scenario)
+
+
+def test_two_answers_for_the_same_stretch_are_told_once() -> None:
+    async def scenario(client: Client) -> None:
+        cluster = client.cluster
+        watcher = await client.watch().until("synced")
+        feed = client.gateway.hub.feeds[cluster.group_of("a")]
+        for number in range(5):
+            cluster.put("a", value=b"%d" % number)  # answers the feed's own call, which is not looked at yet
+            await feed.reach(cluster.index, asyncio.get_running_loop().time() + 5)
+        cluster.put("a", value=b"5")
+        await told(watcher, 6)
+        assert [event.data["value"] for event in watcher.events if event.event == "put"] == [0, 1, 2, 3, 4, 5]
+        await watcher.leave()
 
     run(scenario)
 
@@ -200,6 +230,23 @@ def test_a_leader_that_has_lost_its_history_sends_those_who_watch_to_the_state()
         await watcher.end()
         assert watcher.events[-1].event == "resync"
         fresh = await client.watch().until("synced")
+        cluster.put("a")
+        assert await told(fresh, 1) == [("put", "a")]
+        await fresh.leave()
+
+    run(scenario)
+
+
+def test_who_begins_while_a_feed_finds_history_lost_is_not_sent_away() -> None:
+    async def scenario(client: Client) -> None:
+        cluster = client.cluster
+        old = await client.watch().until("synced")
+        cluster.index += 1
+        for history in cluster.histories.values():
+            history.restart(cluster.index)
+        fresh = client.watch()  # before the feeds have asked
+        await old.end()
+        await fresh.until("synced")
         cluster.put("a")
         assert await told(fresh, 1) == [("put", "a")]
         await fresh.leave()

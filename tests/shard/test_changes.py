@@ -79,7 +79,7 @@ class Model:
         self.told.append((kind, key, index))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(entries, st.integers(1, 3))
 def test_every_change_that_can_be_seen_is_told_once_in_order(
     steps: list[tuple[int, list[Operation]]], removals: int
@@ -98,6 +98,18 @@ def test_every_change_that_can_be_seen_is_told_once_in_order(
             assert held == {key: (record.value, record.revision) for key, record in visible.items() if record}
     finally:
         machine.EXPIRE_PER_ENTRY = saved
+
+
+def test_a_due_key_expires_before_another_takes_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "EXPIRE_PER_ENTRY", 1)
+    log, listener = Log(), Listener()
+    log.machine.tell(listener)
+    log.put(0, "a", ttl_ms=5)
+    log.put(0, "b", ttl_ms=5)
+    log.put(50, "b")
+    assert listener.told[2:] == [(EXPIRED, "a", 4), (EXPIRED, "b", 4), (PUT, "b", 4)]
+    log.tick(60)
+    assert len(listener.told) == 5
 
 
 def test_a_repeated_write_is_told_once() -> None:

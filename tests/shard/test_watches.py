@@ -138,7 +138,10 @@ def test_a_position_whose_history_is_gone_or_has_not_come_yet_says_resync() -> N
     assert house.group.figures.resyncs == 2
 
 
-def test_history_begins_after_a_snapshot_that_took_the_place_of_the_state() -> None:
+@pytest.mark.parametrize("is_asked_before_the_next_change", [True, False])
+def test_history_begins_after_a_snapshot_that_took_the_place_of_the_state(
+    is_asked_before_the_next_change: object,
+) -> None:
     house, source = House(), Log()
     commit(house, put("a"))
     for number in range(9):
@@ -148,10 +151,13 @@ def test_history_begins_after_a_snapshot_that_took_the_place_of_the_state() -> N
         restorer.feed(chunk)
     restorer.finish()
     house.replica.applied_index = house.replica.snapshot_index = 10
+    if not is_asked_before_the_next_change:
+        commit(house, put("b"))
     call = watch(house, 2)
     house.replica.grant()
-    assert call.reply == WatchReply([], 10, resync=True)
-    commit(house, put("b"))
+    assert call.reply == WatchReply([], house.replica.applied_index, resync=True)
+    if is_asked_before_the_next_change:
+        commit(house, put("b"))
     assert [event.key for event in watch(house, 10).reply.events] == ["b"]
 
 
