@@ -1,9 +1,13 @@
 """Answers, put together from bytes: the values in them were JSON when they came and are never parsed or written again."""
 
+import base64
 from typing import Protocol, TypeAlias
 
 import msgspec
 from litestar.types import Receive, Send
+
+from gateway.listing import ListQuery
+from wire.messages import ItemResult, ListEntry
 
 Header: TypeAlias = tuple[bytes, bytes]
 
@@ -73,11 +77,27 @@ def data(parts: bytes) -> bytes:
     return b'{"status":"ok","data":' + parts + b"}"
 
 
-def value_data(value: bytes, ttl_ms: int, *, with_ttl: bool) -> bytes:
-    """The body of `GET /kv/{key}`."""
-    if with_ttl:
-        return b'{"status":"ok","data":{"value":' + value + b',"ttl":' + seconds(ttl_ms) + b"}}"
-    return b'{"status":"ok","data":{"value":' + value + b"}}"
+def increment_done(value: bytes, revision: int) -> Answer:
+    """`POST /kv/{key}/increment`."""
+    return Answer(data(b'{"value":%b,"revision":%d}' % (value, revision)), headers=(etag(revision),))
+
+
+def value(result: ItemResult, *, with_ttl: bool, meta: bool) -> bytes:
+    """The data of `GET /kv/{key}`."""
+    return b"{" + value_members(result.value, result.content_type) + _beside(result, with_ttl, meta) + b"}"
+
+
+def value_members(stored: bytes, content_type: str) -> bytes:
+    """A value as members of an object: JSON as it came, anything else in base64 with its type."""
+    if not content_type:
+        return b'"value":' + stored
+    return b'"value":"%b","encoding":"base64","content_type":%b' % (base64.b64encode(stored), text(content_type))
+
+
+def _beside(found: ItemResult | ListEntry, with_ttl: bool, meta: bool) -> bytes:  # noqa: FBT001 - passed on
+    """The further members that were asked for."""
+    ttl = b',"ttl":' + seconds(found.ttl_ms) if with_ttl else b""
+    return ttl + b',"revision":%d' % found.revision if meta else ttl
 
 
 def ttl_data(ttl_ms: int) -> bytes:
@@ -95,10 +115,10 @@ def item_failed(key: str, code: str) -> bytes:
     return b'{"key":' + text(key) + b',"status":"error","error":"' + code.encode() + b'"}'
 
 
-def found(key: str, value: bytes, ttl_ms: int, *, with_ttl: bool) -> bytes:
+def found(key: str, result: ItemResult, *, with_ttl: bool, meta: bool) -> bytes:
     """One member of a bulk get's object."""
-    ttl = b',"ttl":' + seconds(ttl_ms) if with_ttl else b""
-    return text(key) + b':{"status":"ok","value":' + value + ttl + b"}"
+    members = value_members(result.value, result.content_type) + _beside(result, with_ttl, meta)
+    return text(key) + b':{"status":"ok",' + members + b"}"
 
 
 def not_found(key: str, code: str) -> bytes:
@@ -106,13 +126,12 @@ def not_found(key: str, code: str) -> bytes:
     return text(key) + b':{"status":"error","error":"' + code.encode() + b'"}'
 
 
-def listed(key: str, ttl_ms: int, value: bytes, *, with_ttl: bool, with_value: bool) -> bytes:
+def listed(entry: ListEntry, query: ListQuery) -> bytes:
     """One entry of a listing: the key alone, or an object when more was asked for."""
-    if not with_ttl and not with_value:
-        return text(key)
-    ttl = b',"ttl":' + seconds(ttl_ms) if with_ttl else b""
-    rest = b',"value":' + value if with_value else b""
-    return b'{"key":' + text(key) + ttl + rest + b"}"
+    if not (query.with_ttl or query.with_values or query.meta):
+        return text(entry.key)
+    members = b"," + value_members(entry.value, entry.content_type) if query.with_values else b""
+    return b'{"key":' + text(entry.key) + _beside(entry, query.with_ttl, query.meta) + members + b"}"
 
 
 def array(items: list[bytes]) -> bytes:

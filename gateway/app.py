@@ -20,13 +20,17 @@ from gateway.guard import Guard, let_everyone_in
 from gateway.health import Health, HealthPace
 from gateway.kv import KeyValue
 from gateway.limits import HttpLimits
+from gateway.locks import Locks
 from gateway.metrics import Metrics
 from gateway.operation_ids import OperationIds
 from gateway.pool import ClosableChannel, Pool
+from gateway.quotas import Quotas
 from gateway.router import Router
 from gateway.routes import ROUTES, Handler
+from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.status import StatusPage
+from gateway.transactions import Transactions
 from gateway.watch import Hub, Watching, WatchPace
 from placement.maps import MapHolder
 from placement.watcher import MapWatcher
@@ -84,6 +88,10 @@ class Gateway:
             pace=watch_pace,
         )
         self._watching = Watching(self.hub, cluster)
+        self._transactions = Transactions(cluster)
+        self._quotas = Quotas(cluster)
+        self._locks = Locks(cluster)
+        self._services = Services(self._key_value)
         self.health = Health(
             self._router,
             caller,
@@ -110,6 +118,7 @@ class Gateway:
     async def close(self) -> None:
         """Stop all of them, and close every channel."""
         await self.hub.close()
+        await self._locks.close()
         await self.divergence.close()
         await self.health.close()
         await self._watcher.close()
@@ -139,12 +148,22 @@ class Gateway:
             "delete": kv.delete,
             "ttl": kv.ttl,
             "touch": kv.touch,
+            "increment": kv.increment,
             "bulk_put": kv.bulk_put,
             "bulk_get": kv.bulk_get,
             "bulk_delete": kv.bulk_delete,
             "bulk_touch": kv.bulk_touch,
             "list": kv.list,
             "watch": self._watching.watch,
+            "txn": self._transactions.txn,
+            "quota_take": self._quotas.acquire,
+            "lock_acquire": self._locks.acquire,
+            "lock_renew": self._locks.renew,
+            "lock_release": self._locks.release,
+            "service": self._services.instances,
+            "instance_put": self._services.register,
+            "instance_delete": kv.delete,
+            "instance_touch": kv.touch,
             "status": self._status.status,
             "health": health.health,
             "livez": health.livez,

@@ -5,70 +5,84 @@ leaves out is checked here, namely UTF-8 and the depth. Unknown fields are refus
 silently ignored is worse than an error. Every message names the field and, in a bulk request, the item.
 """
 
-import re
-from typing import Annotated, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from gateway.conditions import Conditional
 from gateway.errors import ApiCode, ApiError, invalid
+from gateway.json_text import LIMIT_JSON_DEPTH, json_value
 from gateway.paths import check_key
 from wire.messages import (
     LIMIT_BULK_ITEMS,
     LIMIT_TTL_MS,
-    LIMIT_VALUE_BYTES,
     NEVER,
+    Condition,
     Delete,
+    Increment,
+    IncrementItem,
     Put,
     PutItem,
     Touch,
     TouchItem,
 )
 
-LIMIT_JSON_DEPTH = 64
 LIMIT_TTL_S = LIMIT_TTL_MS // 1000
 
 Ttl = Annotated[int, msgspec.Meta(ge=1, le=LIMIT_TTL_S)]
+Whole = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 T = TypeVar("T")
-
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+BulkT = TypeVar("BulkT", Put, Delete, Touch)
 
 
-class PutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PutBody(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`PUT /kv/{key}`."""
 
     value: msgspec.Raw
     ttl: Ttl | None = None
 
 
-class TouchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TouchBody(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /kv/{key}/touch`."""
 
     ttl: Ttl
 
 
-class _PutEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    key: str
-    value: msgspec.Raw
+class IncrementBody(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`POST /kv/{key}/increment`."""
+
+    by: Whole = 1
+    initial: Whole = 0
     ttl: Ttl | None = None
+    min: Whole | None = None
+    max: Whole | None = None
+
+
+class _PutEntry(PutBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    key: str
 
 
 class _BulkPutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: list[_PutEntry]
+    atomic: bool = False
 
 
-class _TouchEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _TouchEntry(TouchBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     key: str
-    ttl: Ttl
 
 
 class _BulkTouchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: list[_TouchEntry]
+    atomic: bool = False
+
+
+class _DeleteEntry(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    key: str
 
 
 class _BulkDeleteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    keys: list[str]
+    keys: list[str | _DeleteEntry]
+    atomic: bool = False
 
 
 class BulkGetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,9 +90,19 @@ class BulkGetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     keys: list[str]
     with_ttl: bool = False
+    meta: bool = False
+
+
+class Bulk(msgspec.Struct, Generic[BulkT], frozen=True):
+    """A bulk write, and whether all of it or nothing shall be done."""
+
+    operation: BulkT
+    atomic: bool
 
 
 _put = msgspec.json.Decoder(PutBody)
+_increment = msgspec.json.Decoder(IncrementBody)
+_conditional = msgspec.json.Decoder(Conditional)
 _touch = msgspec.json.Decoder(TouchBody)
 _bulk_put = msgspec.json.Decoder(_BulkPutBody)
 _bulk_touch = msgspec.json.Decoder(_BulkTouchBody)
@@ -86,19 +110,22 @@ _bulk_delete = msgspec.json.Decoder(_BulkDeleteBody)
 _bulk_get = msgspec.json.Decoder(BulkGetBody)
 
 
-def parse_put(key: str, body: bytes) -> Put:
-    """The operation of `PUT /kv/{key}`.
+def parse_put(key: str, body: bytes) -> PutItem:
+    """The item of `PUT /kv/{key}`.
 
     Raises:
         ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
     """
-    parsed = _decode(_put, body)
-    return Put([PutItem(key, _value(parsed.value, "value"), "", _milliseconds(parsed.ttl))])
+    return put_item(key, "", decode(_put, body))
 
 
-def delete_of(key: str) -> Delete:
-    """The operation of `DELETE /kv/{key}`."""
-    return Delete([key])
+def parse_condition(body: bytes) -> Condition | None:
+    """The condition in the body of `DELETE /kv/{key}`, which may be empty.
+
+    Raises:
+        ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
+    """
+    return decode(_conditional, body).condition("") if body else None
 
 
 def parse_touch(key: str, body: bytes) -> Touch:
@@ -107,40 +134,69 @@ def parse_touch(key: str, body: bytes) -> Touch:
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    return Touch([TouchItem(key, _decode(_touch, body).ttl * 1000)])
+    parsed = decode(_touch, body)
+    return Touch([TouchItem(key, parsed.ttl * 1000, parsed.condition(""))])
 
 
-def parse_bulk_put(body: bytes) -> Put:
+def parse_increment(key: str, body: bytes) -> Increment:
+    """The operation of `POST /kv/{key}/increment`, whose body may be empty.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    return Increment([increment_item(key, "", decode(_increment, body or b"{}"))])
+
+
+def parse_bulk_put(body: bytes) -> Bulk[Put]:
     """The operation of `POST /kv/bulk`: all items are good or none is taken.
 
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, VALUE_TOO_LARGE, BATCH_TOO_LARGE.
     """
-    entries = _decode(_bulk_put, body).operations
-    _check_count(len(entries), "operations")
-    return Put([_put_item(index, entry) for index, entry in enumerate(entries)])
+    parsed = decode(_bulk_put, body)
+    entries = parsed.operations
+    check_count(len(entries), "operations")
+    items = []
+    for index, entry in enumerate(entries):
+        where = f"operations[{index}]."
+        check_key(entry.key, where + "key")
+        items.append(put_item(entry.key, where, entry))
+    return Bulk(Put(items), parsed.atomic)
 
 
-def parse_bulk_touch(body: bytes) -> Touch:
+def parse_bulk_touch(body: bytes) -> Bulk[Touch]:
     """The operation of `POST /kv/bulk/touch`.
 
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
     """
-    entries = _decode(_bulk_touch, body).operations
-    _check_count(len(entries), "operations")
+    parsed = decode(_bulk_touch, body)
+    entries = parsed.operations
+    check_count(len(entries), "operations")
+    items = []
     for index, entry in enumerate(entries):
-        check_key(entry.key, f"operations[{index}].key")
-    return Touch([TouchItem(entry.key, entry.ttl * 1000) for entry in entries])
+        where = f"operations[{index}]."
+        check_key(entry.key, where + "key")
+        items.append(TouchItem(entry.key, entry.ttl * 1000, entry.condition(where)))
+    return Bulk(Touch(items), parsed.atomic)
 
 
-def parse_bulk_delete(body: bytes) -> Delete:
+def parse_bulk_delete(body: bytes) -> Bulk[Delete]:
     """The operation of `POST /kv/bulk/delete`.
 
     Raises:
-        ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
+        ApiError: INVALID_REQUEST, INVALID_KEY, VALUE_TOO_LARGE, BATCH_TOO_LARGE.
     """
-    return Delete(_checked_keys(_decode(_bulk_delete, body).keys))
+    parsed = decode(_bulk_delete, body)
+    check_count(len(parsed.keys), "keys")
+    keys: list[str] = []
+    conditions: list[Condition | None] = []
+    for index, entry in enumerate(parsed.keys):
+        key = entry if isinstance(entry, str) else entry.key
+        check_key(key, f"keys[{index}]")
+        keys.append(key)
+        conditions.append(None if isinstance(entry, str) else entry.condition(f"keys[{index}]."))
+    return Bulk(Delete(keys, conditions if any(conditions) else []), parsed.atomic)
 
 
 def parse_bulk_get(body: bytes) -> BulkGetBody:
@@ -149,22 +205,17 @@ def parse_bulk_get(body: bytes) -> BulkGetBody:
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
     """
-    parsed = _decode(_bulk_get, body)
+    parsed = decode(_bulk_get, body)
     _checked_keys(parsed.keys)
     return parsed
 
 
-def is_too_deep(raw: bytes) -> bool:
-    """Whether JSON text (known to be well formed) nests arrays and objects over LIMIT_JSON_DEPTH levels."""
-    if raw.count(b"[") + raw.count(b"{") <= LIMIT_JSON_DEPTH:
-        return False
-    brackets = _STRINGS.sub(b"", raw).translate(_ONE_KIND, _NOT_BRACKETS)
-    for _ in range(LIMIT_JSON_DEPTH):  # each round takes the innermost level of every branch away
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """A body in JSON.
 
-
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    Raises:
+        ApiError: INVALID_REQUEST; the message names the field.
+    """
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look into the strings of a Raw
@@ -185,19 +236,14 @@ def _message(error: msgspec.MsgspecError) -> str:
     return f"{field or 'body'}: {what}" if has_path else f"body: {what}"
 
 
-def _put_item(index: int, entry: _PutEntry) -> PutItem:
-    where = f"operations[{index}]"
-    check_key(entry.key, where + ".key")
-    return PutItem(entry.key, _value(entry.value, where + ".value"), "", _milliseconds(entry.ttl))
+def put_item(key: str, where: str, body: PutBody) -> PutItem:
+    """A key to set; `where` names the item, with a dot behind, or is "".
 
-
-def _value(raw: msgspec.Raw, where: str) -> bytes:
-    value = bytes(raw)
-    if len(value) > LIMIT_VALUE_BYTES:
-        raise ApiError(ApiCode.VALUE_TOO_LARGE, f"{where}: over {LIMIT_VALUE_BYTES} bytes")
-    if is_too_deep(value):
-        raise invalid(f"{where}: nested over {LIMIT_JSON_DEPTH} levels")
-    return value
+    Raises:
+        ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
+    """
+    value = json_value(body.value, where + "value")
+    return PutItem(key, value, "", _milliseconds(body.ttl), body.condition(where))
 
 
 def _milliseconds(ttl: int | None) -> int:
@@ -205,13 +251,35 @@ def _milliseconds(ttl: int | None) -> int:
 
 
 def _checked_keys(keys: list[str]) -> list[str]:
-    _check_count(len(keys), "keys")
+    check_count(len(keys), "keys")
     for index, key in enumerate(keys):
         check_key(key, f"keys[{index}]")
     return keys
 
 
-def _check_count(count: int, where: str) -> None:
+def increment_item(key: str, where: str, body: IncrementBody) -> IncrementItem:
+    """A number to change.
+
+    Raises:
+        ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
+    """
+    return IncrementItem(
+        key,
+        by=body.by,
+        initial=body.initial,
+        ttl_ms=_milliseconds(body.ttl),
+        minimum=body.min,
+        maximum=body.max,
+        condition=body.condition(where),
+    )
+
+
+def check_count(count: int, where: str) -> None:
+    """Refuse an empty list, and one that is too long.
+
+    Raises:
+        ApiError: INVALID_REQUEST, BATCH_TOO_LARGE.
+    """
     if count == 0:
         raise invalid(f"{where}: the list is empty")
     if count > LIMIT_BULK_ITEMS:

@@ -14,13 +14,15 @@ import msgspec
 
 from gateway.caller import GroupCaller
 from gateway.errors import ApiCode, ApiError
-from gateway.fanout import Outcome, Part, keys_of, place, select, split
+from gateway.fanout import Outcome, Part, place, select, split
+from gateway.idempotency import Once
 from gateway.operation_ids import OperationIds
 from gateway.router import NO_GROUP, Router
 from placement.backoff import Backoff
 from placement.seams import Clock, Sleep, loop_time
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import (
+    AwaitLockRequest,
     Consistency,
     ItemResult,
     ListReply,
@@ -29,9 +31,11 @@ from wire.messages import (
     ReadReply,
     ReadRequest,
     Status,
+    WriteReply,
     WriteRequest,
 )
-from wire.methods import LIST, READ, WRITE
+from wire.methods import AWAIT_LOCK, LIST, READ, WRITE
+from wire.operations import keys_of
 
 REROUTE_FIRST_S = 0.01
 REROUTE_MAX_S = 0.25
@@ -83,17 +87,56 @@ class Cluster:
         self._clock = clock
         self._sleep = sleep
 
-    async def write(self, operation: Operation, deadline: float) -> list[Outcome]:
-        """Apply an operation; the outcome of each item in its order. Items of one group share their fate."""
+    async def write(self, operation: Operation, deadline: float, once: Once | None = None) -> list[Outcome]:
+        """Apply an operation; the outcome of each item in its order. Items of one group share their fate.
+
+        With `once` the answer of an earlier write with the same idempotency key is given again.
+        """
         keys = keys_of(operation)
 
         async def send(part: Part) -> Sequence[Outcome]:
             whole = len(part.positions) == len(keys)
-            return await self._write_part(
-                part.group, operation if whole else select(operation, part.positions), deadline
-            )
+            chosen = operation if whole else select(operation, part.positions)
+            reply = await self._write_part(part.group, chosen, deadline, once)
+            return [_FORGOTTEN if result.status is Status.STALE_OPERATION else result for result in reply.results]
 
         return await self._route(keys, send, deadline)
+
+    async def write_whole(self, operation: Operation, deadline: float, once: Once | None = None) -> WriteReply:
+        """Apply an operation on keys of one slot, whose results are not one for each key.
+
+        Raises:
+            RpcError: it was not applied, or nobody knows.
+        """
+        reply: WriteReply | None = None
+
+        async def send(part: Part) -> Sequence[Outcome]:
+            nonlocal reply
+            reply = await self._write_part(part.group, operation, deadline, once)
+            return reply.results[:1]
+
+        [outcome] = await self._route(keys_of(operation)[:1], send, deadline)
+        if isinstance(outcome, Failure):
+            raise RpcError(outcome)
+        if outcome.status is Status.STALE_OPERATION or reply is None:
+            raise RpcError(_FORGOTTEN)
+        return reply
+
+    async def await_lock(self, name: str, owner: str, wait_ms: int, deadline: float) -> ItemResult:
+        """Wait until a lock is handed to its waiter, at most `wait_ms`: OK, QUEUED or LOCKED, with a LockInfo.
+
+        Raises:
+            RpcError: the group could not say.
+        """
+
+        async def send(part: Part) -> Sequence[Outcome]:
+            request = AwaitLockRequest(part.group, name, owner, wait_ms)
+            return (await self._caller.to_leader(part.group, AWAIT_LOCK, request, deadline, write=False)).results
+
+        [outcome] = await self._route([name], send, deadline)
+        if isinstance(outcome, Failure):
+            raise RpcError(outcome)
+        return outcome
 
     async def read(self, keys: Sequence[str], consistency: Consistency, deadline: float) -> Reads:
         """Read keys; the outcome of each in its order, and where the last part of them was served."""
@@ -149,14 +192,14 @@ class Cluster:
                 results = [error.failure] * len(part.positions)
         place(outcomes, part.positions, results)
 
-    async def _write_part(self, group: int, operation: Operation, deadline: float) -> Sequence[Outcome]:
-        operation_id = self._ids.begin(group)
+    async def _write_part(self, group: int, operation: Operation, deadline: float, once: Once | None) -> WriteReply:
+        begun = self._ids.begin(group)
+        identity = begun if once is None else msgspec.structs.replace(begun, key=once.key, digest=once.digest)
         try:
-            request = WriteRequest(group, operation_id, operation)
-            reply = await self._caller.to_leader(group, WRITE, request, deadline, write=True)
+            request = WriteRequest(group, identity, operation)
+            return await self._caller.to_leader(group, WRITE, request, deadline, write=True)
         finally:
-            self._ids.end(group, operation_id)
-        return [_FORGOTTEN if result.status is Status.STALE_OPERATION else result for result in reply.results]
+            self._ids.end(group, begun)
 
     async def _read_part(self, request: ReadRequest, deadline: float) -> ReadReply:
         """Read one group's keys; in halves when all of their values do not fit into one answer."""

@@ -18,13 +18,12 @@ from gateway.errors import ApiCode, ApiError
 from gateway.guard import Guard
 from gateway.limits import Admission, HttpLimits
 from gateway.metrics import Metrics, RouteFigures
-from gateway.paths import Shape, Target, decode_key, parse
+from gateway.paths import KEYED, Shape, Target, key_in, parse
 from gateway.requests import ClientGoneError, Request
 from gateway.routes import Handler, Route
 
 _log = logging.getLogger(__name__)
 
-_KEYED = frozenset({Shape.KEY, Shape.TTL, Shape.TOUCH})
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STREAM_STATUS = 200
 NO_ROUTE = "none"  # in metrics
@@ -102,8 +101,8 @@ class Dispatcher:
             return await entry.handler(request)
         self._admission.enter()
         try:
-            if target.shape in _KEYED:
-                request.key = decode_key(target.rest)
+            if target.shape in KEYED:
+                request.key = key_in(target)
             self._guard(entry.route, request)
             return await entry.handler(request)
         finally:

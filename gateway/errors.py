@@ -6,6 +6,8 @@ may succeed later.
 """
 
 import enum
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -20,6 +22,9 @@ class ApiCode(enum.StrEnum):
     INVALID_REQUEST = "INVALID_REQUEST"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    CONFLICT = "CONFLICT"
+    PRECONDITION_FAILED = "PRECONDITION_FAILED"
+    CROSS_GROUP = "CROSS_GROUP"
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     VALUE_TOO_LARGE = "VALUE_TOO_LARGE"
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
@@ -48,6 +53,23 @@ MEANINGS: dict[ApiCode, Meaning] = {
     ApiCode.METHOD_NOT_ALLOWED: Meaning(
         405, retryable=False, text="The route exists, but not with this method; see the header Allow."
     ),
+    ApiCode.CONFLICT: Meaning(
+        409,
+        retryable=False,
+        text="Another holds the lock, the value is no number or would leave its range, or the idempotency key was used for "
+        "another request; nothing was applied.",
+    ),
+    ApiCode.PRECONDITION_FAILED: Meaning(
+        412,
+        retryable=False,
+        text="What If-Match, If-None-Match or an `if_…` field expects of the key does not hold; nothing was applied.",
+    ),
+    ApiCode.CROSS_GROUP: Meaning(
+        422,
+        retryable=False,
+        text="All keys of a transaction or an atomic request must be in one slot: give them a common `{tag}`; nothing was "
+        "applied.",
+    ),
     ApiCode.BATCH_TOO_LARGE: Meaning(413, retryable=False, text="More than 500 items; nothing was applied."),
     ApiCode.VALUE_TOO_LARGE: Meaning(413, retryable=False, text="A value over 1 MiB; nothing was applied."),
     ApiCode.BODY_TOO_LARGE: Meaning(413, retryable=False, text="A request body over 8 MiB; nothing was applied."),
@@ -69,7 +91,6 @@ MEANINGS: dict[ApiCode, Meaning] = {
 
 ITEM_UNKNOWN = "UNKNOWN"  # an item of a bulk request that may or may not have been applied
 ITEM_UNAVAILABLE = ApiCode.CLUSTER_UNAVAILABLE.value
-ITEM_NOT_FOUND = "not_found"
 
 RETRY_AFTER_S_DEFAULT = 1
 _WITH_RETRY_AFTER = frozenset({ApiCode.TOO_MANY_REQUESTS, ApiCode.CLUSTER_UNAVAILABLE})
@@ -84,6 +105,7 @@ class ApiError(Exception):
         unknown: whether a write may have been applied or may yet be.
         retry_after_s: for 429 and 503, how long to wait.
         headers: further response headers.
+        details: further members of the error.
     """
 
     def __init__(
@@ -94,6 +116,7 @@ class ApiError(Exception):
         unknown: bool = False,
         retry_after_s: int = RETRY_AFTER_S_DEFAULT,
         headers: tuple[Header, ...] = (),
+        details: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         super().__init__(f"{code.value}: {message}")
         self.code = code
@@ -101,35 +124,23 @@ class ApiError(Exception):
         self.unknown = unknown
         self.retry_after_s = retry_after_s
         self.headers = headers
+        self.details = details
 
     def answer(self) -> Answer:
         """The HTTP answer."""
         meaning = MEANINGS[self.code]
-        body = _ErrorBody(
-            status="error",
-            error=_Error(
-                code=self.code.value,
-                message=self.message,
-                applied="unknown" if self.unknown else False,
-                retryable=meaning.retryable,
-            ),
-        )
+        error = {
+            "code": self.code.value,
+            "message": self.message,
+            "applied": "unknown" if self.unknown else False,
+            "retryable": meaning.retryable,
+            **self.details,
+        }
+        body = {"status": "error", "error": error}
         headers = self.headers
         if self.code in _WITH_RETRY_AFTER:
             headers = (*headers, (b"retry-after", b"%d" % self.retry_after_s))
         return Answer(msgspec.json.encode(body), meaning.status, headers)
-
-
-class _Error(msgspec.Struct):
-    code: str
-    message: str
-    applied: bool | str
-    retryable: bool
-
-
-class _ErrorBody(msgspec.Struct):
-    status: str
-    error: _Error
 
 
 def invalid(message: str) -> ApiError:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from wire.errors import Failure
-from wire.messages import Delete, ItemResult, Operation, Put, Touch
+from wire.messages import Delete, Increment, ItemResult, Operation, Put, Touch
 
 Outcome: TypeAlias = ItemResult | Failure
 GroupOf: TypeAlias = Callable[[str], int]
@@ -19,24 +19,18 @@ class Part(msgspec.Struct, frozen=True):
     positions: list[int]
 
 
-def keys_of(operation: Operation) -> list[str]:
-    """The key of each item."""
-    match operation:
-        case Put(items) | Touch(items):
-            return [item.key for item in items]
-        case Delete(keys):
-            return keys
-
-
 def select(operation: Operation, positions: Sequence[int]) -> Operation:
-    """The same operation on some of its items only."""
-    match operation:
-        case Put(items):
-            return Put([items[position] for position in positions])
-        case Touch(touched):
-            return Touch([touched[position] for position in positions])
-        case Delete(keys):
-            return Delete([keys[position] for position in positions])
+    """The same operation on some of its items only; one that concerns a slot as a whole stays as it is."""
+    if isinstance(operation, Put):
+        return Put([operation.items[position] for position in positions])
+    if isinstance(operation, Touch):
+        return Touch([operation.items[position] for position in positions])
+    if isinstance(operation, Increment):
+        return Increment([operation.items[position] for position in positions])
+    if isinstance(operation, Delete):
+        conditions = [operation.conditions[position] for position in positions] if operation.conditions else []
+        return Delete([operation.keys[position] for position in positions], conditions)
+    return operation
 
 
 def split(keys: Sequence[str], positions: Sequence[int], group_of: GroupOf) -> list[Part]:

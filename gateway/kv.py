@@ -3,18 +3,39 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from gateway import answers, bodies
+import msgspec
+
+from gateway import answers, bodies, media
 from gateway.answers import Answer, Header
 from gateway.cluster import Cluster, Observed, check_size
-from gateway.errors import ITEM_NOT_FOUND, ApiCode, ApiError, from_failure, invalid, item_code
+from gateway.conditions import with_headers
+from gateway.errors import ApiCode, ApiError, from_failure, invalid, item_code
 from gateway.fanout import Outcome
+from gateway.idempotency import once_of
 from gateway.listing import ListQuery, Merge
-from gateway.requests import Request, consistency, switch
+from gateway.requests import Request, consistency, max_age_ms, switch, whole_number
+from gateway.results import code_of, granted, result_of
 from gateway.router import Router
+from gateway.transactions import write_atomically
 from wire.errors import Applied, Failure, RpcError
-from wire.messages import LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS, Consistency, ItemResult, Operation, Status
+from wire.messages import (
+    LIMIT_KEY_BYTES,
+    LIMIT_LIST_ITEMS,
+    Consistency,
+    Delete,
+    ItemResult,
+    ListEntry,
+    Operation,
+    Put,
+    PutItem,
+    Status,
+)
+from wire.operations import keys_of
+
+FRESHNESS = ("consistency", "max_age_ms")
+PAGE = ("limit", "cursor", "consistency")
 
 
 class KeyValue:
@@ -25,55 +46,81 @@ class KeyValue:
         self._router = router
 
     async def put(self, request: Request) -> Answer:
-        """`PUT /kv/{key}`."""
-        request.query()
-        _refuse_conditions(request)
-        result = await self._write_one(request, bodies.parse_put(request.key, await request.body()))
-        return answers.put_done(result.revision)
+        """`PUT /kv/{key}`: a value in JSON, or with another content type the body itself."""
+        query = request.query("ttl")
+        kind = media.stored_type(request)
+        body = await request.body()
+        if kind:
+            item = media.raw_item(request.key, body, kind, query)
+        else:
+            media.refuse_ttl(query)
+            item = bodies.parse_put(request.key, body)
+        condition = with_headers(request, item.condition)
+        if condition is not item.condition:
+            item = msgspec.structs.replace(item, condition=condition)
+        return await self.put_item(request, item, body)
+
+    async def put_item(self, request: Request, item: PutItem, body: bytes) -> Answer:
+        """Set one key; `body` is what the client sent, for its own retries to be known by."""
+        return answers.put_done((await self._write_one(request, Put([item]), body)).revision)
 
     async def get(self, request: Request) -> Answer:
         """`GET /kv/{key}`."""
-        query = request.query("with_ttl", "consistency")
-        with_ttl, asked = switch(query, "with_ttl"), consistency(query)
-        result, headers = await self._read_one(request, asked)
-        return Answer(answers.value_data(result.value, result.ttl_ms, with_ttl=with_ttl), headers=headers)
+        query = request.query("with_ttl", "meta", "raw", *FRESHNESS)
+        with_ttl, meta, raw = switch(query, "with_ttl"), switch(query, "meta"), switch(query, "raw")
+        result, headers = await self._read_one(request, query)
+        if raw or media.asks_for(request, result.content_type):
+            return media.raw_answer(result, headers)
+        return Answer(answers.data(answers.value(result, with_ttl=with_ttl, meta=meta)), headers=headers)
 
     async def ttl(self, request: Request) -> Answer:
         """`GET /kv/{key}/ttl`."""
-        result, headers = await self._read_one(request, consistency(request.query("consistency")))
+        result, headers = await self._read_one(request, request.query(*FRESHNESS))
         return Answer(answers.ttl_data(result.ttl_ms), headers=headers)
 
     async def delete(self, request: Request) -> Answer:
         """`DELETE /kv/{key}`; a key that is not there is deleted, too."""
         request.query()
-        _refuse_conditions(request)
-        outcomes = await self._cluster.write(bodies.delete_of(request.key), request.deadline())
-        result = _result(outcomes[0])
-        return answers.delete_done(result.revision) if result.status is Status.OK else answers.DELETE_ABSENT
+        body = await request.body()
+        condition = with_headers(request, bodies.parse_condition(body))
+        operation = Delete([request.key], [condition] if condition else [])
+        outcomes = await self._cluster.write(operation, request.deadline(), once_of(request, body))
+        result = result_of(outcomes[0])
+        if result.status is Status.NOT_FOUND:
+            return answers.DELETE_ABSENT
+        return answers.delete_done(granted(result).revision)
 
     async def touch(self, request: Request) -> Answer:
         """`POST /kv/{key}/touch`."""
         request.query()
-        result = await self._write_one(request, bodies.parse_touch(request.key, await request.body()))
+        body = await request.body()
+        result = await self._write_one(request, bodies.parse_touch(request.key, body), body)
         return answers.touch_done(result.revision)
+
+    async def increment(self, request: Request) -> Answer:
+        """`POST /kv/{key}/increment`."""
+        request.query()
+        body = await request.body()
+        result = await self._write_one(request, bodies.parse_increment(request.key, body), body)
+        return answers.increment_done(result.value, result.revision)
 
     async def bulk_put(self, request: Request) -> Answer:
         """`POST /kv/bulk`."""
         request.query()
-        operation = bodies.parse_bulk_put(await request.body())
-        return await self._bulk_write(request, operation, [item.key for item in operation.items])
+        body = await request.body()
+        return await self._bulk_write(request, bodies.parse_bulk_put(body), body)
 
     async def bulk_touch(self, request: Request) -> Answer:
         """`POST /kv/bulk/touch`."""
         request.query()
-        operation = bodies.parse_bulk_touch(await request.body())
-        return await self._bulk_write(request, operation, [item.key for item in operation.items])
+        body = await request.body()
+        return await self._bulk_write(request, bodies.parse_bulk_touch(body), body)
 
     async def bulk_delete(self, request: Request) -> Answer:
         """`POST /kv/bulk/delete`; a key that is not there is deleted, too."""
         request.query()
-        operation = bodies.parse_bulk_delete(await request.body())
-        return await self._bulk_write(request, operation, operation.keys, absent_is_done=True)
+        body = await request.body()
+        return await self._bulk_write(request, bodies.parse_bulk_delete(body), body, absent_is_done=True)
 
     async def bulk_get(self, request: Request) -> Answer:
         """`POST /kv/bulk/get`."""
@@ -83,19 +130,20 @@ class KeyValue:
         outcomes, _ = await self._cluster.read(keys, asked, request.deadline())
         _refuse_if_nothing_done(outcomes)
         check_size(outcomes)
-        members = [_member(key, outcome, with_ttl=body.with_ttl) for key, outcome in zip(keys, outcomes, strict=True)]
+        members = [_member(key, outcome, body) for key, outcome in zip(keys, outcomes, strict=True)]
         return Answer(answers.data(answers.mapping(members)), headers=(_consistency_header(asked),))
 
     async def list(self, request: Request) -> Answer:
         """`GET /kv`: all groups or none, because a page with holes would look like deleted keys."""
-        query = parse_list_query(request)
+        query = list_query(request)
+        return await self.answer_page(query, request, lambda entry: answers.listed(entry, query))
+
+    async def answer_page(self, query: ListQuery, request: Request, render: Callable[[ListEntry], bytes]) -> Answer:
+        """A page of keys, each as `render` shows it."""
         merge = await self._merge(query, request.deadline())
-        items = [
-            answers.listed(entry.key, entry.ttl_ms, entry.value, with_ttl=query.with_ttl, with_value=query.with_values)
-            for entry in merge.page
-        ]
         cursor = encode_cursor(merge.page[-1].key) if merge.more and merge.page else ""
-        return Answer(answers.page(items, cursor), headers=(_consistency_header(query.consistency),))
+        headers = (_consistency_header(query.consistency),)
+        return Answer(answers.page([render(entry) for entry in merge.page], cursor), headers=headers)
 
     async def _merge(self, query: ListQuery, deadline: float) -> Merge:
         if not self._router.complete:
@@ -111,50 +159,66 @@ class KeyValue:
             raise from_failure(error.failure) from None
         return merge
 
-    async def _write_one(self, request: Request, operation: Operation) -> ItemResult:
-        outcomes = await self._cluster.write(operation, request.deadline())
-        return _found(_result(outcomes[0]))
+    async def _write_one(self, request: Request, operation: Operation, body: bytes) -> ItemResult:
+        outcomes = await self._cluster.write(operation, request.deadline(), once_of(request, body))
+        return granted(result_of(outcomes[0]))
 
-    async def _read_one(self, request: Request, asked: Consistency) -> tuple[ItemResult, tuple[Header, ...]]:
-        outcomes, observed = await self._cluster.read((request.key,), asked, request.deadline())
-        result = _found(_result(outcomes[0]))
+    async def _read_one(self, request: Request, query: Mapping[str, str]) -> tuple[ItemResult, tuple[Header, ...]]:
+        asked, oldest_ms = consistency(query), max_age_ms(query)
+        deadline = request.deadline()
+        outcomes, observed = await self._cluster.read((request.key,), asked, deadline)
+        if oldest_ms is not None and observed.age_ms > oldest_ms:
+            asked = Consistency.LINEARIZABLE
+            outcomes, observed = await self._cluster.read((request.key,), asked, deadline)
+        result = granted(result_of(outcomes[0]))
         return result, (answers.etag(result.revision), _consistency_header(asked), *_observed_headers(observed))
 
     async def _bulk_write(
-        self, request: Request, operation: Operation, keys: Sequence[str], *, absent_is_done: bool = False
+        self, request: Request, bulk: bodies.Bulk[bodies.BulkT], body: bytes, *, absent_is_done: bool = False
     ) -> Answer:
-        outcomes = await self._cluster.write(operation, request.deadline())
-        _refuse_if_nothing_done(outcomes)
+        operation, deadline, once = bulk.operation, request.deadline(), once_of(request, body)
+        keys = keys_of(operation)
+        outcomes: Sequence[Outcome]
+        if bulk.atomic:
+            outcomes = await write_atomically(self._cluster, operation, deadline, once)
+        else:
+            outcomes = await self._cluster.write(operation, deadline, once)
+            _refuse_if_nothing_done(outcomes)
         items = [
             _item(key, outcome, absent_is_done=absent_is_done) for key, outcome in zip(keys, outcomes, strict=True)
         ]
         return Answer(answers.data(answers.array(items)))
 
 
-def parse_list_query(request: Request) -> ListQuery:
+def list_query(request: Request) -> ListQuery:
     """The query of `GET /kv`.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    query = request.query("limit", "prefix", "cursor", "with_ttl", "values", "consistency")
-    limit = query.get("limit", str(LIMIT_LIST_ITEMS))
-    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LIMIT_LIST_ITEMS):
-        raise invalid(f"limit: expected a whole number in 1..{LIMIT_LIST_ITEMS}")
+    query = request.query(*PAGE, "prefix", "with_ttl", "values", "meta")
     prefix = query.get("prefix", "")
     if len(prefix.encode()) > LIMIT_KEY_BYTES:
         raise invalid(f"prefix: over {LIMIT_KEY_BYTES} bytes")
+    return msgspec.structs.replace(
+        page_query(query, prefix),
+        with_ttl=switch(query, "with_ttl"),
+        with_values=switch(query, "values"),
+        meta=switch(query, "meta"),
+    )
+
+
+def page_query(query: Mapping[str, str], prefix: str) -> ListQuery:
+    """Which page of the keys with a prefix is asked for, by the parameters in `PAGE`.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    limit = whole_number(query, "limit", 1, LIMIT_LIST_ITEMS)
     after = decode_cursor(query["cursor"]) if "cursor" in query else ""
     if not after.startswith(prefix) and after:
         raise invalid("cursor: belongs to a listing with another prefix")
-    return ListQuery(
-        prefix=prefix,
-        after=after,
-        limit=int(limit),
-        with_ttl=switch(query, "with_ttl"),
-        with_values=switch(query, "values"),
-        consistency=consistency(query),
-    )
+    return ListQuery(prefix, after, LIMIT_LIST_ITEMS if limit is None else limit, consistency=consistency(query))
 
 
 def encode_cursor(key: str) -> str:
@@ -196,28 +260,6 @@ def _observed_headers(observed: Observed) -> tuple[Header, ...]:
     )
 
 
-def _refuse_conditions(request: Request) -> None:
-    """A write under a condition that nobody checks would be worse than an error."""
-    for name in _CONDITIONS:
-        if request.header(name) is not None:
-            raise invalid(f"{name.decode()}: conditional writes are not supported")
-
-
-_CONDITIONS = (b"if-match", b"if-none-match")
-
-
-def _result(outcome: Outcome) -> ItemResult:
-    if isinstance(outcome, Failure):
-        raise from_failure(outcome)
-    return outcome
-
-
-def _found(result: ItemResult) -> ItemResult:
-    if result.status is Status.NOT_FOUND:
-        raise ApiError(ApiCode.NOT_FOUND, "there is no such key")
-    return result
-
-
 def _refuse_if_nothing_done(outcomes: Sequence[Outcome]) -> None:
     """Answer as a whole when no item got anywhere: 503 when nothing was applied, 504 when that is not known of any."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
@@ -229,14 +271,14 @@ def _refuse_if_nothing_done(outcomes: Sequence[Outcome]) -> None:
 def _item(key: str, outcome: Outcome, *, absent_is_done: bool) -> bytes:
     if isinstance(outcome, Failure):
         return answers.item_failed(key, item_code(outcome))
-    if outcome.status is Status.NOT_FOUND and not absent_is_done:
-        return answers.item_failed(key, ITEM_NOT_FOUND)
-    return answers.item_done(key)
+    if outcome.status is Status.OK or (outcome.status is Status.NOT_FOUND and absent_is_done):
+        return answers.item_done(key)
+    return answers.item_failed(key, code_of(outcome))
 
 
-def _member(key: str, outcome: Outcome, *, with_ttl: bool) -> bytes:
+def _member(key: str, outcome: Outcome, asked: bodies.BulkGetBody) -> bytes:
     if isinstance(outcome, Failure):
         return answers.not_found(key, item_code(outcome))
     if outcome.status is Status.NOT_FOUND:
-        return answers.not_found(key, ITEM_NOT_FOUND)
-    return answers.found(key, outcome.value, outcome.ttl_ms, with_ttl=with_ttl)
+        return answers.not_found(key, code_of(outcome))
+    return answers.found(key, outcome, with_ttl=asked.with_ttl, meta=asked.meta)

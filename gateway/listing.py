@@ -24,6 +24,7 @@ class ListQuery(msgspec.Struct, frozen=True):
     limit: int
     with_ttl: bool = False
     with_values: bool = False
+    meta: bool = False
     consistency: Consistency = Consistency.LINEARIZABLE
 
 

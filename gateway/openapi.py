@@ -1,20 +1,21 @@
 """The OpenAPI 3.1 document, made from the table of routes and the table of errors, so that it cannot leave one out."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from gateway.errors import MEANINGS, ApiCode
+from gateway.idempotency import LIMIT_KEY_CHARACTERS
 from gateway.limits import HttpLimits
-from gateway.openapi_schemas import BODIES, QUERIES, REPLIES, SCHEMAS
-from gateway.paths import Shape
+from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
+from gateway.paths import KEYED
 from gateway.routes import EVERYWHERE, Route, Verb
 
 Document: TypeAlias = dict[str, Any]
 
 API_VERSION = "1"
 _JSON = "application/json"
-_KEYED = frozenset({Shape.KEY, Shape.TTL, Shape.TOUCH})
 _BINARY = {
     "metrics": "text/plain",
     "watch": "text/event-stream",
@@ -22,6 +23,9 @@ _BINARY = {
     "docs_script": "text/javascript",
     "docs_style": "text/css",
 }
+_PATH_PARAMETER = re.compile(r"{(\w+)}")
+_ETAG_PATTERN = r'^(\*|"[0-9]{1,18}")$'
+_SERVICE_NAME = {"maxLength": 200, "pattern": "^[A-Za-z0-9._~-]+$"}
 
 
 def describe(routes: Iterable[Route]) -> Document:
@@ -56,19 +60,25 @@ def _operation(route: Route) -> Document:
         "responses": {"200": _success(route), **_failures(route)},
     }
     if route.id in BODIES:
-        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": _ref(BODIES[route.id])}}}
+        content: Document = {_JSON: {"schema": _ref(BODIES[route.id])}}
+        if route.id == "put":
+            content["*/*"] = {"schema": {"type": "string", "format": "binary", "description": "Kept with its type."}}
+        operation["requestBody"] = {"required": route.id not in OPTIONAL_BODIES, "content": content}
     return operation
 
 
 def _operation_parameters(route: Route) -> list[Document]:
     found: list[Document] = []
-    if route.shape in _KEYED:
-        found.append({"$ref": "#/components/parameters/key"})
+    found += [{"$ref": f"#/components/parameters/{name}"} for name in _PATH_PARAMETER.findall(route.path)]
     found += [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
     if route.verb is Verb.WATCH:
         found.append({"$ref": "#/components/parameters/last_event_id"})
     elif route.verb is not Verb.NONE:
         found.append({"$ref": "#/components/parameters/timeout"})
+    if route.verb in {Verb.WRITE, Verb.LOCK}:
+        found.append({"$ref": "#/components/parameters/idempotency"})
+    if route.id in CONDITIONAL_BY_HEADER:
+        found += [{"$ref": f"#/components/parameters/{name}"} for name in ("if_match", "if_none_match")]
     return found
 
 
@@ -76,7 +86,7 @@ def _success(route: Route) -> Document:
     if route.id in _BINARY:
         return {"description": "Success", "content": {_BINARY[route.id]: {"schema": {"type": "string"}}}}
     answer: Document = {"description": "Success", "content": {_JSON: {"schema": _ref(REPLIES.get(route.id, "Ok"))}}}
-    if route.shape in _KEYED:
+    if route.shape in KEYED:
         answer["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
     return answer
 
@@ -136,6 +146,27 @@ def _parameters() -> Document:
             "description": "1..1024 bytes of UTF-8. `/` may stand as it is or as `%2F`.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
         },
+        "name": _name("name", "Of a lock or a limit: 1..1024 bytes of UTF-8.", {"maxLength": 1024}),
+        "service": _name("service", "Of a service.", _SERVICE_NAME),
+        "instance": _name("instance", "Of an instance, unique in its service.", _SERVICE_NAME),
+        "if_match": {
+            "name": "If-Match",
+            "in": "header",
+            "description": "The key must have this revision: its ETag; `*`: it must be there.",
+            "schema": {"type": "string", "pattern": _ETAG_PATTERN},
+        },
+        "if_none_match": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "`*`: the key must not be there.",
+            "schema": {"const": "*"},
+        },
+        "idempotency": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Chosen by the client: for ten minutes the same request gets the same answer and is applied once.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": LIMIT_KEY_CHARACTERS, "pattern": "^[!-~]+$"},
+        },
         "timeout": {
             "name": "X-Concord-Timeout-Ms",
             "in": "header",
@@ -156,6 +187,16 @@ _LAST_EVENT_ID: Document = {
     "description": "The last `id` that was seen: go on right after it. It counts more than `from`.",
     "schema": {"type": "string"},
 }
+
+
+def _name(name: str, description: str, schema: Document) -> Document:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string", "minLength": 1, **schema},
+    }
 
 
 def _headers() -> Document:

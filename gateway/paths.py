@@ -6,6 +6,7 @@ writes one character of it with `%`: `GET /api/v1/kv/x%2Fttl` reads the key `x/t
 """
 
 import enum
+import re
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -26,33 +27,100 @@ class Shape(enum.Enum):
     KEY = enum.auto()
     TTL = enum.auto()
     TOUCH = enum.auto()
+    INCREMENT = enum.auto()
     BULK = enum.auto()  # `rest` says which
+    QUOTA_TAKE = enum.auto()
+    LOCK_ACQUIRE = enum.auto()
+    LOCK_RENEW = enum.auto()
+    LOCK_RELEASE = enum.auto()
+    SERVICE = enum.auto()
+    INSTANCE = enum.auto()
+    INSTANCE_TOUCH = enum.auto()
+
+
+KEYED = frozenset(Shape) - {Shape.PLAIN, Shape.LIST, Shape.BULK}
+"""Shapes of paths that name a key, a lock, a limit, a service or an instance."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """A parsed path: its shape, and the undecoded key (KEY, TTL, TOUCH) or the whole path (PLAIN, LIST, BULK)."""
+    """A parsed path: its shape, and the undecoded name in it, or the whole path (PLAIN, LIST, BULK)."""
 
     shape: Shape
     rest: bytes
 
 
 _BULK_PATHS = frozenset(_KV_KEY + name for name in (b"bulk", b"bulk/get", b"bulk/delete", b"bulk/touch"))
-_TTL_END, _TOUCH_END = b"/ttl", b"/touch"
+_TTL_END, _TOUCH_END, _INCREMENT_END = b"/ttl", b"/touch", b"/increment"
+
+
+_NAMED: dict[bytes, dict[bytes, Shape]] = {
+    b"/api/v1/limits/": {b"/acquire": Shape.QUOTA_TAKE},
+    b"/api/v1/locks/": {
+        b"/acquire": Shape.LOCK_ACQUIRE,
+        b"/renew": Shape.LOCK_RENEW,
+        b"/release": Shape.LOCK_RELEASE,
+    },
+}
+_OF_SERVICES = frozenset({Shape.SERVICE, Shape.INSTANCE, Shape.INSTANCE_TOUCH})
+_SERVICES = b"/api/v1/services/"
+SERVICE_PREFIX = "services/"
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 
 
 def parse(method: str, raw_path: bytes) -> Target:
     """The target of a request; `raw_path` is undecoded and without the query."""
-    if not raw_path.startswith(_KV_KEY):
-        return Target(Shape.LIST if raw_path == KV else Shape.PLAIN, raw_path)
+    if raw_path.startswith(_KV_KEY):
+        return _parse_key(method, raw_path)
+    if raw_path == KV:
+        return Target(Shape.LIST, raw_path)
+    for prefix, suffixes in _NAMED.items():
+        if raw_path.startswith(prefix):
+            rest = raw_path[len(prefix) :]
+            for suffix, shape in suffixes.items():
+                if rest.endswith(suffix) and len(rest) > len(suffix):
+                    return Target(shape, rest[: -len(suffix)])
+    if raw_path.startswith(_SERVICES):
+        return _parse_service(method, raw_path)
+    return Target(Shape.PLAIN, raw_path)
+
+
+def _parse_service(method: str, raw_path: bytes) -> Target:
+    rest = raw_path[len(_SERVICES) :]
+    parts = rest.split(b"/")
+    if len(parts) == 1:
+        return Target(Shape.SERVICE, rest)
+    if len(parts) == 3 and parts[2] == b"touch" and method == "POST":
+        return Target(Shape.INSTANCE_TOUCH, rest[: -len(_TOUCH_END)])
+    return Target(Shape.INSTANCE if len(parts) == 2 else Shape.PLAIN, rest if len(parts) == 2 else raw_path)
+
+
+def _parse_key(method: str, raw_path: bytes) -> Target:
     rest = raw_path[len(_KV_KEY) :]
     if method == "POST":
         if raw_path in _BULK_PATHS:
             return Target(Shape.BULK, raw_path)
         if rest.endswith(_TOUCH_END) and len(rest) > len(_TOUCH_END):
             return Target(Shape.TOUCH, rest[: -len(_TOUCH_END)])
+        if rest.endswith(_INCREMENT_END) and len(rest) > len(_INCREMENT_END):
+            return Target(Shape.INCREMENT, rest[: -len(_INCREMENT_END)])
     elif method in ("GET", "HEAD") and rest.endswith(_TTL_END) and len(rest) > len(_TTL_END):
         return Target(Shape.TTL, rest[: -len(_TTL_END)])
     return Target(Shape.KEY, rest)
+
+
+def key_in(target: Target) -> str:
+    """The key, lock or limit that a path names; an instance of a service is the key that it is kept as.
+
+    Raises:
+        ApiError: INVALID_KEY.
+    """
+    if target.shape not in _OF_SERVICES:
+        return decode_key(target.rest)
+    names = [decode_key(raw) for raw in target.rest.split(b"/")]
+    if not all(map(_SERVICE_NAME.fullmatch, names)):
+        message = "names of services and instances have 1 to 200 letters, digits or any of . _ ~ -"
+        raise ApiError(ApiCode.INVALID_KEY, message)
+    return SERVICE_PREFIX + "/".join(names)
 
 
 def decode_key(raw: bytes) -> str:

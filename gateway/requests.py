@@ -13,6 +13,8 @@ from wire.messages import Consistency
 
 TIMEOUT_HEADER = b"x-concord-timeout-ms"
 
+_DISCONNECT_POLL_S = 0.2
+_AGE_MS_MAX = 24 * 3600 * 1000
 _SWITCH = {"": True, "true": True, "1": True, "false": False, "0": False}
 _CONSISTENCY = {"linearizable": Consistency.LINEARIZABLE, "stale": Consistency.STALE}
 
@@ -44,6 +46,11 @@ class Request:
         self._limits = limits
         self._admission = admission
         self._reserved = 0
+
+    @property
+    def target(self) -> tuple[bytes, bytes, bytes]:
+        """Method, undecoded path and query: with the body all that was asked for."""
+        return str(self._scope["method"]).encode(), self._scope["raw_path"], self._scope["query_string"]
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; `name` in lower case."""
@@ -107,6 +114,11 @@ class Request:
         self.started_at = asyncio.get_running_loop().time()  # a slow upload does not eat into the cluster's time
         return body
 
+    async def gone(self) -> None:
+        """Return when the client has closed its connection. Only after its body was read."""
+        while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - the server tells only who asks
+            await asyncio.sleep(_DISCONNECT_POLL_S)  # a server may repeat the empty end of the body
+
     def done(self) -> None:
         """The body's bytes are no longer held."""
         if self._reserved:
@@ -135,6 +147,20 @@ class Request:
         self._reserved = size
 
 
+def whole_number(values: Mapping[str, str], name: str, low: int, high: int) -> int | None:
+    """A parameter that is a whole number in `low..high`; None when it is absent.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    if name not in values:
+        return None
+    text = values[name]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
+        raise invalid(f"{name}: expected a whole number in {low}..{high}")
+    return int(text)
+
+
 def switch(values: Mapping[str, str], name: str) -> bool:
     """A boolean parameter: absent is false, present without a value is true.
 
@@ -158,3 +184,15 @@ def consistency(values: Mapping[str, str]) -> Consistency:
     if asked not in _CONSISTENCY:
         raise invalid("consistency: expected linearizable or stale")
     return _CONSISTENCY[asked]
+
+
+def max_age_ms(values: Mapping[str, str]) -> int | None:
+    """The parameter `max_age_ms`: how old a stale answer may be; None when it is absent.
+
+    Raises:
+        ApiError: INVALID_REQUEST, also without `consistency=stale`.
+    """
+    age_ms = whole_number(values, "max_age_ms", 0, _AGE_MS_MAX)
+    if age_ms is not None and consistency(values) is not Consistency.STALE:
+        raise invalid("max_age_ms: only with consistency=stale")
+    return age_ms

@@ -21,6 +21,7 @@ class Verb(enum.Enum):
     READ = "read"
     WRITE = "write"
     WATCH = "watch"
+    LOCK = "lock"
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -51,16 +52,16 @@ class Route(msgspec.Struct, frozen=True):
 
 _AWAY = (ApiCode.CLUSTER_UNAVAILABLE, ApiCode.TIMEOUT)
 _ONE = (ApiCode.INVALID_KEY, ApiCode.INVALID_REQUEST, *_AWAY)
-_BODY = (ApiCode.BODY_TOO_LARGE,)
-_BULK = (*_ONE, *_BODY, ApiCode.BATCH_TOO_LARGE)
+_BODY = (ApiCode.BODY_TOO_LARGE, ApiCode.VALUE_TOO_LARGE)
+_CHANGE = (*_ONE, *_BODY, ApiCode.CONFLICT, ApiCode.PRECONDITION_FAILED)
+_BULK = (*_ONE, ApiCode.BODY_TOO_LARGE, ApiCode.BATCH_TOO_LARGE)
+_BULK_CHANGE = (*_CHANGE, ApiCode.BATCH_TOO_LARGE, ApiCode.CROSS_GROUP, ApiCode.NOT_FOUND)
 _KV = "/api/v1/kv"
 
 ROUTES = (
-    Route(
-        "put", "PUT", _KV + "/{key}", Shape.KEY, "Set a key", Verb.WRITE, codes=(*_ONE, *_BODY, ApiCode.VALUE_TOO_LARGE)
-    ),
+    Route("put", "PUT", _KV + "/{key}", Shape.KEY, "Set a key", Verb.WRITE, codes=_CHANGE),
     Route("get", "GET", _KV + "/{key}", Shape.KEY, "Read a key", Verb.READ, codes=(*_ONE, ApiCode.NOT_FOUND)),
-    Route("delete", "DELETE", _KV + "/{key}", Shape.KEY, "Delete a key", Verb.WRITE, codes=_ONE),
+    Route("delete", "DELETE", _KV + "/{key}", Shape.KEY, "Delete a key", Verb.WRITE, codes=_CHANGE),
     Route(
         "ttl",
         "GET",
@@ -77,7 +78,16 @@ ROUTES = (
         Shape.TOUCH,
         "Set the time to live of a key",
         Verb.WRITE,
-        codes=(*_ONE, *_BODY, ApiCode.NOT_FOUND),
+        codes=(*_CHANGE, ApiCode.NOT_FOUND),
+    ),
+    Route(
+        "increment",
+        "POST",
+        _KV + "/{key}/increment",
+        Shape.INCREMENT,
+        "Add to a number",
+        Verb.WRITE,
+        codes=_CHANGE,
     ),
     Route(
         "bulk_put",
@@ -86,10 +96,10 @@ ROUTES = (
         Shape.BULK,
         "Set many keys",
         Verb.WRITE,
-        codes=(*_BULK, ApiCode.VALUE_TOO_LARGE),
+        codes=_BULK_CHANGE,
     ),
     Route("bulk_get", "POST", _KV + "/bulk/get", Shape.BULK, "Read many keys", Verb.READ, codes=_BULK),
-    Route("bulk_delete", "POST", _KV + "/bulk/delete", Shape.BULK, "Delete many keys", Verb.WRITE, codes=_BULK),
+    Route("bulk_delete", "POST", _KV + "/bulk/delete", Shape.BULK, "Delete many keys", Verb.WRITE, codes=_BULK_CHANGE),
     Route(
         "bulk_touch",
         "POST",
@@ -97,7 +107,7 @@ ROUTES = (
         Shape.BULK,
         "Set the time to live of many keys",
         Verb.WRITE,
-        codes=_BULK,
+        codes=_BULK_CHANGE,
     ),
     Route("list", "GET", _KV, Shape.LIST, "List keys in order", Verb.READ, codes=(ApiCode.INVALID_REQUEST, *_AWAY)),
     Route(
@@ -108,6 +118,87 @@ ROUTES = (
         "Follow changes",
         Verb.WATCH,
         codes=(ApiCode.INVALID_REQUEST, ApiCode.CLUSTER_UNAVAILABLE),
+    ),
+    Route(
+        "txn",
+        "POST",
+        "/api/v1/txn",
+        Shape.PLAIN,
+        "Compare keys of one slot and change others of it, at once",
+        Verb.WRITE,
+        codes=_BULK_CHANGE,
+    ),
+    Route(
+        "quota_take",
+        "POST",
+        "/api/v1/limits/{name}/acquire",
+        Shape.QUOTA_TAKE,
+        "Take something out of a rate limit",
+        Verb.WRITE,
+        codes=(*_ONE, ApiCode.BODY_TOO_LARGE, ApiCode.CONFLICT),
+    ),
+    Route(
+        "lock_acquire",
+        "POST",
+        "/api/v1/locks/{name}/acquire",
+        Shape.LOCK_ACQUIRE,
+        "Take a lock, or wait for it",
+        Verb.LOCK,
+        codes=(*_ONE, ApiCode.BODY_TOO_LARGE, ApiCode.CONFLICT),
+    ),
+    Route(
+        "lock_renew",
+        "POST",
+        "/api/v1/locks/{name}/renew",
+        Shape.LOCK_RENEW,
+        "Hold a lock for longer",
+        Verb.LOCK,
+        codes=(*_ONE, ApiCode.BODY_TOO_LARGE, ApiCode.CONFLICT),
+    ),
+    Route(
+        "lock_release",
+        "POST",
+        "/api/v1/locks/{name}/release",
+        Shape.LOCK_RELEASE,
+        "Give a lock back",
+        Verb.LOCK,
+        codes=(*_ONE, ApiCode.BODY_TOO_LARGE, ApiCode.CONFLICT),
+    ),
+    Route(
+        "service",
+        "GET",
+        "/api/v1/services/{service}",
+        Shape.SERVICE,
+        "The living instances of a service",
+        Verb.READ,
+        codes=_ONE,
+    ),
+    Route(
+        "instance_put",
+        "PUT",
+        "/api/v1/services/{service}/{instance}",
+        Shape.INSTANCE,
+        "Register an instance of a service",
+        Verb.WRITE,
+        codes=_CHANGE,
+    ),
+    Route(
+        "instance_delete",
+        "DELETE",
+        "/api/v1/services/{service}/{instance}",
+        Shape.INSTANCE,
+        "Take an instance out of its service",
+        Verb.WRITE,
+        codes=_CHANGE,
+    ),
+    Route(
+        "instance_touch",
+        "POST",
+        "/api/v1/services/{service}/{instance}/touch",
+        Shape.INSTANCE_TOUCH,
+        "Heartbeat of an instance",
+        Verb.WRITE,
+        codes=(*_CHANGE, ApiCode.NOT_FOUND),
     ),
     Route(
         "status",

@@ -13,6 +13,7 @@ from raft.interface import Committed, Outcome, Refused, Replica, Unknown
 from shard import failures
 from shard.checksums import Checksums
 from shard.cluster_time import ClusterClock
+from shard.lock_waits import AwaitLockCall, LockWaits
 from shard.machine import Entry, Machine, Own, encode, normalized
 from shard.reads import ListCall, ReadCall, Reader, Reads
 from shard.seams import GroupFigures, GroupLimits, Scheduler, Timer
@@ -58,6 +59,7 @@ class GroupService:
         self._queue = WriteQueue(self._limits.queued_writes_max, self._limits.queued_bytes_max)
         self._reads = Reads(replica, machine, self._clock.now_ms, self._wake, limits=self._limits, figures=self.figures)
         self._watches = Watches(replica, machine, scheduler, limits=self._limits, figures=self.figures)
+        self._lock_waits = LockWaits(machine, self._limits.lock_waits_max)
         self._flights: list[_Flight] = []
         self._leading = False
         self._closed = False
@@ -128,6 +130,15 @@ class GroupService:
             self.figures.count_failure(failure)
             call.fail(failure)
 
+    def await_lock(self, call: AwaitLockCall) -> None:
+        """Answer when a lock is handed to who waits for it."""
+        if failure := self._obstacle():
+            self.figures.count_failure(failure)
+            call.fail(failure)
+            return
+        self._lock_waits.add(call, self._scheduler.time(), self._limits.retry_after_ms)
+        self._arm_sweep()
+
     def checksum(self, call: ChecksumCall) -> None:
         """Say what is known of a hash of the state, at once."""
         if call.request.begin:
@@ -161,6 +172,7 @@ class GroupService:
             flight.writes = []
         self._reads.fail_all(failures.CLOSING)
         self._watches.fail_all(failures.CLOSING)
+        self._lock_waits.fail_all(failures.CLOSING)
         for timer in (self._expiry_timer, self._sweep_timer):
             if timer is not None:
                 timer.cancel()
@@ -205,11 +217,13 @@ class GroupService:
             self._fail_writes(self._queue.take_all(), failure)
             self._reads.fail_unasked(failure)
             self._watches.fail_all(failure)
+            self._lock_waits.fail_all(failure)
 
     def _fence_moved(self) -> None:
         self._reads.answers.fenced = self.checksums.fence.is_up
         if self.checksums.fence.is_up:
             self._watches.fail_all(failures.FENCED)
+            self._lock_waits.fail_all(failures.FENCED)
 
     def _wake(self) -> None:
         if not self._turn_is_due:
@@ -310,7 +324,7 @@ class GroupService:
 
     def _arm_sweep(self) -> None:
         """Look at deadlines, and at an ownership that could not be logged, as long as there are any."""
-        waiting = self._flights or self._queue or self._reads or (self._leading and self._assigned)
+        waiting = self._flights or self._queue or self._reads or self._lock_waits or (self._leading and self._assigned)
         if self._sweep_timer is None and waiting:
             self._sweep_timer = self._scheduler.call_later(self._limits.sweep_interval_s, self._sweep)
 
@@ -324,6 +338,7 @@ class GroupService:
                     flight.writes[position] = None
                     self._fail_writes([call], failures.timed_out(Applied.UNKNOWN))
         self._reads.sweep(now_s)
+        self._lock_waits.sweep(now_s)
         if self._leading and self._assigned is not None:
             self._wake()
         self._arm_sweep()

@@ -70,6 +70,7 @@ class GroupLimits(msgspec.Struct, frozen=True, kw_only=True):
         queued_writes_max: writes that wait for an entry.
         queued_bytes_max: their request bytes.
         waiting_reads_max: linearizable reads that wait for a read round or an entry.
+        lock_waits_max: calls that wait for a lock.
         sweep_interval_s: how late an expired deadline may be answered.
         time_entry_interval_s: between entries that are logged only because keys are due.
         backlog_interval_s: the same while due keys wait for their removal.
@@ -86,6 +87,7 @@ class GroupLimits(msgspec.Struct, frozen=True, kw_only=True):
     queued_writes_max: Positive = 10_000
     queued_bytes_max: Positive = 32 << 20
     waiting_reads_max: Positive = 10_000
+    lock_waits_max: Positive = 10_000
     sweep_interval_s: float = 0.05
     time_entry_interval_s: float = 1.0
     backlog_interval_s: float = 0.05

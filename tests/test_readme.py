@@ -1,4 +1,4 @@
-"""The README's console blocks are true: run in order against a real cluster, every output compared.
+"""The console blocks of the README and of docs/use-cases.md are true: run in order against a real cluster, every output compared.
 
 In an expected output `…` stands for anything within its line, a line of `…` alone for any lines, and runs of blanks count
 as one. Ports are those of a free range instead of 4000 and above. `make up`, which does not return, is played by `concord up`
@@ -20,6 +20,7 @@ import pytest
 from tests.e2e.cluster import ROOT, LocalCluster, local_cluster
 
 README = ROOT / "README.md"
+USE_CASES = ROOT / "docs" / "use-cases.md"
 START = "make up"
 CONCORD = ".venv/bin/concord"
 COMMAND_TIMEOUT_S = 30
@@ -76,8 +77,8 @@ def run(command: str, cluster: LocalCluster) -> str:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's session needs curl")
-def test_the_readme_is_true(tmp_path: Path) -> None:
-    script = list(steps(README.read_text()))
+def test_the_readme_and_the_use_cases_are_true(tmp_path: Path) -> None:
+    script = [step for page in (README, USE_CASES) for step in steps(page.read_text())]
     assert [step.command for step in script].count(START) == 1
     with local_cluster(tmp_path / "concord-data") as cluster:
         for step in script:

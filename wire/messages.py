@@ -19,6 +19,7 @@ LIMIT_LIST_BYTES = 4 << 20
 LIMIT_TTL_MS = 10 * 365 * 24 * 3600 * 1000
 LIMIT_GROUPS = 16384
 LIMIT_WATCH_BYTES = 1 << 20
+LIMIT_QUEUE = 1000  # who may wait for one lock
 NEVER = 0  # a `ttl_ms` or `expires_ms` of 0: does not expire
 
 T = TypeVar("T")
@@ -36,11 +37,33 @@ class OperationId(msgspec.Struct, frozen=True, array_like=True, gc=False):
         session: random 64-bit number of one client session (a gateway process takes one at its start).
         sequence: grows by one with each new write of the session to this group; a retry repeats it.
         floor: every write of the session to this group with a lower sequence has its answer; its memory may be dropped.
+        key: an idempotency key that the client chose, "" for none. For ten minutes a write with the same key, whichever
+            session brings it, gets the same answer, and is not applied again.
+        digest: hash of the client's request; a key that comes with another one is REUSED_KEY.
     """
 
     session: int
     sequence: int
     floor: int
+    key: str = ""
+    digest: bytes = b""
+
+
+class Condition(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What must hold of a key before it is changed; of several things all must.
+
+    Attributes:
+        exists: whether the key must be there (True) or must not (False).
+        revision: the key's revision; 0 for a key that is not there.
+        value: JSON text that the key's value must be equal to as JSON.
+        fence: no greater one was ever used on the key while it lives. It is kept with the key: a holder of a lock sends the
+            lock's fence, and once its successor has written, it cannot write any more.
+    """
+
+    exists: bool | None = None
+    revision: int | None = None
+    value: bytes | None = None
+    fence: int | None = None
 
 
 class PutItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -50,6 +73,7 @@ class PutItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     value: bytes
     content_type: str = ""
     ttl_ms: int = NEVER
+    condition: Condition | None = None
 
 
 class TouchItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -57,6 +81,28 @@ class TouchItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     key: str
     ttl_ms: int
+    condition: Condition | None = None
+
+
+class IncrementItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One number to change. The sum stays within signed 64 bits, and within `minimum` and `maximum` if given.
+
+    Attributes:
+        key: holds a whole number as JSON text, or is not there.
+        by: what is added, signed 64 bits.
+        initial: what a key that is not there counts as.
+        ttl_ms: for a key that is not there; one that is keeps its own.
+        minimum, maximum: the sum must not pass them.
+        condition: what must hold before.
+    """
+
+    key: str
+    by: int = 1
+    initial: int = 0
+    ttl_ms: int = NEVER
+    minimum: int | None = None
+    maximum: int | None = None
+    condition: Condition | None = None
 
 
 class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -66,9 +112,10 @@ class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class Delete(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """Delete keys; a key that is not there answers NOT_FOUND."""
+    """Delete keys; a key that is not there answers NOT_FOUND. There is a condition for each key, or none at all."""
 
     keys: Bulk[str]
+    conditions: Bulk[Condition | None] = []
 
 
 class Touch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -77,7 +124,142 @@ class Touch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     items: Bulk[TouchItem]
 
 
-Operation: TypeAlias = Put | Delete | Touch
+class Increment(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """Change numbers; an item's result has the new value as JSON text, or the present one when it was refused."""
+
+    items: Bulk[IncrementItem]
+
+
+class Fetch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """Read keys in the middle of a transaction: what its earlier steps did is seen."""
+
+    keys: Bulk[str]
+
+
+Step: TypeAlias = Put | Delete | Touch | Increment | Fetch
+
+
+class Relation(enum.IntEnum):
+    """How something must compare."""
+
+    EQUAL = 0
+    NOT_EQUAL = 1
+    LESS = 2
+    GREATER = 3
+
+
+class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One thing to look at before a transaction; of `exists`, `revision` and `value` exactly one is given.
+
+    `relation` is about the revision (0 for a key that is not there) or the value: numbers are compared as such, strings by
+    their code points; other values, values of different types and keys that are not there are only ever unequal.
+    """
+
+    key: str
+    exists: bool | None = None
+    revision: int | None = None
+    value: bytes | None = None
+    relation: Relation = Relation.EQUAL
+
+
+class Transaction(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """Look at keys of one slot, and change others of it, or not, at once.
+
+    When every comparison holds the steps of `success` are taken, else those of `failure`; all of them or none: a
+    step with an item that is refused, such as a touch of a key that is not there, undoes the others. The first result says
+    which steps were taken, OK or PRECONDITION_FAILED, or ABORTED when they were undone. Then comes one result for each item of
+    these steps; when they were undone, ABORTED for all but those that were refused.
+    """
+
+    compare: Bulk[Comparison]
+    success: Bulk[Step]
+    failure: Bulk[Step] = []
+
+
+class Algorithm(enum.IntEnum):
+    """How a rate limit counts."""
+
+    FIXED = 0  # so many in each window of cluster time, all at its beginning if they come then
+    GCRA = 1  # so many in any stretch as long as a window, coming back one by one
+
+
+class TakeQuota(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """Take `cost` out of a rate limit, or nothing when less is left. The result's value is a QuotaInfo."""
+
+    name: str
+    limit: int
+    window_ms: int
+    cost: int = 1
+    algorithm: Algorithm = Algorithm.FIXED
+
+
+class QuotaInfo(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is left of a rate limit.
+
+    Attributes:
+        remaining: what could be taken now.
+        reset_ms: until all of the limit is there again.
+        retry_ms: until what was asked for will be there, if nobody else takes it; 0 when it was given.
+    """
+
+    remaining: int
+    reset_ms: int
+    retry_ms: int
+
+
+class AcquireLock(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """Take a lock, or queue for it. The result's value is a LockInfo.
+
+    Who holds it already keeps its fence and gets a new time to live. Who waits already keeps its place.
+
+    Attributes:
+        name: of the lock.
+        owner: who asks; unique among those who ask for the lock.
+        ttl_ms: how long it holds the lock without renewing it, once it has it.
+        wait_ms: how long it waits in the queue if another holds the lock; 0: not at all.
+    """
+
+    name: str
+    owner: str
+    ttl_ms: int
+    wait_ms: int = 0
+
+
+class RenewLock(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """Hold a lock for `ttl_ms` from now; NOT_HOLDER unless the owner holds it under this fence."""
+
+    name: str
+    owner: str
+    fence: int
+    ttl_ms: int
+
+
+class ReleaseLock(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
+    """Give a lock back, to whoever waits first; NOT_HOLDER unless the owner holds it under this fence."""
+
+    name: str
+    owner: str
+    fence: int
+
+
+class LeaveQueue(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
+    """Wait no longer: OK when the owner holds the lock by now (and goes on holding it), else LOCKED."""
+
+    name: str
+    owner: str
+
+
+class LockInfo(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Who holds a lock: the holder, its fence, how long at most from now, and how many wait ("" and zeros: nobody)."""
+
+    owner: str = ""
+    fence: int = 0
+    ttl_ms: int = 0
+    waiting: int = 0
+
+
+LockOperation: TypeAlias = AcquireLock | RenewLock | ReleaseLock | LeaveQueue
+Operation: TypeAlias = Put | Delete | Touch | Increment | Transaction | TakeQuota | LockOperation
 
 
 class Status(enum.IntEnum):
@@ -87,6 +269,17 @@ class Status(enum.IntEnum):
     NOT_FOUND = 1
     WRONG_GROUP = 2  # the key's slot is not owned by this group: nothing was applied
     STALE_OPERATION = 3  # the id is below its session's floor: it was answered before; nothing was applied now
+    PRECONDITION_FAILED = 4  # its condition does not hold; `revision` is the key's present one, 0 if it is not there
+    NOT_A_NUMBER = 5  # what was to be incremented is no whole number of signed 64 bits
+    OUT_OF_RANGE = 6  # the sum would be out of range; `value` is the present number
+    ABORTED = 7  # another item of the transaction was refused: nothing of it was applied
+    REUSED_KEY = 8  # the idempotency key was used for another request; nothing was applied
+    TOO_LARGE = 9  # a transaction reads more than one answer may hold
+    QUOTA_EXCEEDED = 10  # less is left of the rate limit than was asked for
+    LOCKED = 11  # another holds the lock
+    QUEUED = 12  # another holds the lock, and the asker waits for it
+    QUEUE_FULL = 13  # another holds the lock, and as many wait for it as may
+    NOT_HOLDER = 14  # the lock is not held by this owner under this fence
 
 
 class ItemResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -95,7 +288,7 @@ class ItemResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         status: see Status.
         revision: log index of the entry that last changed the key (0 when there is none).
-        value: the value's bytes (reads only).
+        value: the value's bytes (reads and increments).
         content_type: "" for JSON text.
         ttl_ms: remaining time to live; 0 when it never expires (reads only).
     """
@@ -172,6 +365,18 @@ class ListReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     entries: list[ListEntry]
     more: bool
     revision: int
+
+
+class AwaitLockRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Wait for a lock that the owner has queued for; answered when it has it, when it waits in vain, or after `wait_ms`.
+
+    The reply's one result is OK, QUEUED (not yet), or LOCKED (it is in no queue), with a LockInfo.
+    """
+
+    group: int
+    name: str
+    owner: str
+    wait_ms: int
 
 
 # --- watching -----------------------------------------------------------------------------------------------------

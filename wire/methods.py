@@ -4,6 +4,7 @@ Number 8 is taken by the notification that carries Raft messages; raft/ defines 
 """
 
 from wire.messages import (
+    AwaitLockRequest,
     ChecksumReply,
     ChecksumRequest,
     ClusterMap,
@@ -34,3 +35,4 @@ REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
 WATCH = Method(10, "watch", WatchRequest, WatchReply)
+AWAIT_LOCK = Method(20, "await_lock", AwaitLockRequest, WriteReply)

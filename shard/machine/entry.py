@@ -12,7 +12,7 @@ import msgspec
 from wire.messages import Operation, OperationId
 from wire.slots import SLOT_COUNT
 
-ENTRY_FORMAT = 1
+ENTRY_FORMAT = 2
 _TIME_MS_MAX = 1 << 62
 
 Slot = Annotated[int, msgspec.Meta(ge=0, lt=SLOT_COUNT)]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import msgspec
 
 from shard.machine.expiry import ExpiryQueue
+from shard.machine.names import key_of, slot_of_name
 from shard.machine.ordered import OrderedKeys
 from wire.messages import NEVER, ChangeKind
-from wire.slots import slot_of
 
 GRAIN_MS = 1
 """Cluster time is cut to whole milliseconds: a key lives so much longer by it, so that it never goes early by the clock."""
@@ -22,12 +22,13 @@ _PUT, _DELETE, _EXPIRED = ChangeKind.PUT, ChangeKind.DELETE, ChangeKind.EXPIRED
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The state of one key. `expires_ms` is cluster time (NEVER: it does not expire)."""
+    """The state of one key. `expires_ms` is cluster time (NEVER: it does not expire), `fence` the greatest used on it."""
 
     value: bytes
     content_type: str
     revision: int
     expires_ms: int
+    fence: int = 0
 
     def expired(self, now_ms: int) -> bool:
         """Whether the key is gone at this cluster time."""
@@ -72,6 +73,7 @@ class Keyspace:
     def __init__(self) -> None:
         self.keys = 0
         self.size_bytes = 0  # of keys and values
+        self.has_fences = False  # a record was ever put with a fence
         self._slots: Slots = {}
         self._names: OrderedKeys[str] = OrderedKeys()
         self._expiry = ExpiryQueue()
@@ -105,6 +107,8 @@ class Keyspace:
             records = self._slots[slot] = {}
         old = records.get(key)
         records[key] = record
+        if record.fence:
+            self.has_fences = True
         if old is None:
             self._names.add(key)
             self.keys += 1
@@ -115,27 +119,28 @@ class Keyspace:
             self.size_bytes += len(record.value) - len(old.value)
             if old.expires_ms or record.expires_ms:
                 self._expiry.replace(key, old.expires_ms, record.expires_ms)
-                if self._changes is not None and old.expired(self._now_ms):
-                    self._changes.append(Change(_EXPIRED, key, None))
-        if self._changes is not None:
-            self._changes.append(Change(_PUT, key, record))
+                if old.expired(self._now_ms):
+                    self._note(_EXPIRED, key, None)
+        self._note(_PUT, key, record)
 
     def remove(self, slot: int, key: str) -> None:
         """Remove a key that is there."""
         record = self._take_out(slot, key)
         self._expiry.replace(key, record.expires_ms, NEVER)
-        if self._changes is not None:
-            self._changes.append(Change(_DELETE, key, None))
+        self._note(_DELETE, key, None)
 
-    def expire(self, now_ms: int, limit: int) -> int:
-        """Remove keys that are due at `now_ms`, the earliest first, at most `limit`; how many were removed."""
+    def expire(self, now_ms: int, limit: int) -> list[tuple[str, Record]]:
+        """Remove keys that are due at `now_ms`, the earliest first, at most `limit`; what was removed."""
         self._now_ms = now_ms
-        due = self._expiry.take_due(now_ms, limit)
-        for key in due:
-            self._take_out(slot_of(key), key)
-        if self._changes is not None:
-            self._changes += [Change(_EXPIRED, key, None) for key in due]
-        return len(due)
+        due = [(key, self._take_out(slot_of_name(key), key)) for key in self._expiry.take_due(now_ms, limit)]
+        for key, _ in due:
+            self._note(_EXPIRED, key, None)
+        return due
+
+    def _note(self, kind: ChangeKind, name: str, record: Record | None) -> None:
+        """Keep a change of a client's key; the group's own records are nobody else's business."""
+        if self._changes is not None and (key := key_of(name)) is not None:
+            self._changes.append(Change(kind, key, record))
 
     def next_expiry_ms(self) -> int:
         """A cluster time before which no key expires, mostly the exact one; NEVER when none expires."""
@@ -150,6 +155,7 @@ class Keyspace:
         present = self._slots.setdefault(slot, {})
         for key, record in records.items():
             present[key] = record
+            self.has_fences = self.has_fences or record.fence > 0
             self._names.add(key)
             self.size_bytes += key_bytes(key) + len(record.value)
             self._expiry.replace(key, NEVER, record.expires_ms)

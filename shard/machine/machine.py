@@ -6,49 +6,55 @@ gone for every operation and read), then takes a change of ownership, then appli
 changes of an entry share one revision, the entry's log index.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Iterator
+from typing import Protocol
 
+from shard.machine.changes import take_step
 from shard.machine.entry import Verdict, decode
-from shard.machine.keyspace import GRAIN_MS, Change, Keyspace, Record
+from shard.machine.keyspace import Change, Keyspace, Record
 from shard.machine.listing import Page, take_page
+from shard.machine.locks import Granted, Locks
+from shard.machine.names import FIRST_PLAIN, NUL, key_of, name_of
+from shard.machine.once import Once
 from shard.machine.ownership import Ownership
-from shard.machine.sessions import Answer, Sessions
+from shard.machine.quotas import take_quota
+from shard.machine.sessions import Answer, Sessions, answer_to
 from shard.machine.snapshot import SNAPSHOT_FORMAT, Header, Restored, Restorer, draw
 from shard.machine.state_hash import StateHash
+from shard.machine.store import Store, expires_ms
+from shard.machine.transactions import transact
 from wire.messages import (
-    LIMIT_TTL_MS,
     NEVER,
     Delete,
+    Increment,
     ItemResult,
     Operation,
     OperationId,
     Put,
     PutItem,
     Status,
-    TouchItem,
+    TakeQuota,
+    Touch,
+    Transaction,
     WriteReply,
 )
+from wire.operations import keys_of
 from wire.slots import slot_of
 
 EXPIRE_PER_ENTRY = 1_000
-_NOT_FOUND = ItemResult(Status.NOT_FOUND)
 _WRONG_GROUP = ItemResult(Status.WRONG_GROUP)
 _STALE_OPERATION = ItemResult(Status.STALE_OPERATION)
 
-Results: TypeAlias = list[ItemResult]
 
+class _Ok:
+    """What most operations of one entry answer, made once."""
 
-class _Applying:
-    """What the operations of one entry share."""
-
-    __slots__ = ("answer", "index", "ok", "reply")
+    __slots__ = ("answer", "reply", "result")
 
     def __init__(self, index: int) -> None:
-        self.index = index
-        self.ok = ItemResult(Status.OK, index)
+        self.result = ItemResult(Status.OK, index)
         self.answer = Answer(index, b"\0")
-        self.reply = WriteReply([self.ok], index)
+        self.reply = WriteReply([self.result], index)
 
 
 class Observer(Protocol):
@@ -78,12 +84,18 @@ class Machine:
     """One group's keys, sessions and ownership. Implements `raft.interface.StateMachine`."""
 
     def __init__(self) -> None:
-        self._now_ms = 0
-        self._keyspace = Keyspace()
-        self._sessions = Sessions()
-        self._ownership = Ownership()
         self._observer: Observer | None = None
         self._audience: Audience | None = None
+        self._granted: Granted = _tell_nobody
+        self._set_up(0, Keyspace(), Sessions(), Ownership())
+
+    def _set_up(self, now_ms: int, keyspace: Keyspace, sessions: Sessions, ownership: Ownership) -> None:
+        self._keyspace = keyspace
+        self._sessions = sessions
+        self._ownership = ownership
+        self._store = Store(keyspace, ownership, now_ms)
+        self._locks = Locks(self._store, self._tell_granted)
+        self._once = Once(self._store)
 
     def observe(self, observer: Observer) -> None:
         """Have `observer` told of what follows."""
@@ -93,6 +105,10 @@ class Machine:
         """Have `audience` told of every change that follows."""
         self._audience = audience
         self._keyspace.note_changes()
+
+    def on_granted(self, granted: Granted) -> None:
+        """Have `granted` told whenever somebody who has been waiting for a lock gets it."""
+        self._granted = granted
 
     # --- commands
 
@@ -104,13 +120,15 @@ class Machine:
         entry = decode(command)
         if entry is None:
             return []
-        self._now_ms = max(self._now_ms, entry.time_ms)
-        self._keyspace.expire(self._now_ms, EXPIRE_PER_ENTRY)
-        self._sessions.forget_idle(self._now_ms)
+        store = self._store
+        store.index, store.now_ms = index, max(store.now_ms, entry.time_ms)
+        for key, record in self._keyspace.expire(store.now_ms, EXPIRE_PER_ENTRY):
+            self._locks.expired(key, record)
+        self._sessions.forget_idle(store.now_ms)
         if entry.own is not None:
             self._ownership.take(entry.own.ranges, entry.own.epoch)
-        applying = _Applying(index)
-        replies = [self._once(applying, identity, operation) for identity, operation in entry.operations]
+        ok = _Ok(index)
+        replies = [self._apply_once(ok, identity, operation) for identity, operation in entry.operations]
         if self._audience is not None and (changes := self._keyspace.take_changes()):
             self._audience.changed(index, changes)
         if self._observer is not None:
@@ -120,76 +138,71 @@ class Machine:
                 self._observer.checksum_requested(index, entry.checksum)
         return replies
 
-    def _once(self, applying: _Applying, identity: OperationId, operation: Operation) -> WriteReply:
-        session = self._sessions.open(identity, self._now_ms)
+    def _apply_once(self, ok: _Ok, identity: OperationId, operation: Operation) -> WriteReply:
+        session = self._sessions.open(identity, self._store.now_ms)
         answer = session.answers.get(identity.sequence)
         if answer is not None:
             return answer.reply()
         if identity.sequence < session.floor:
-            return WriteReply([_STALE_OPERATION] * _item_count(operation), 0)
-        results = self._operate(applying, operation)
-        if len(results) == 1 and results[0] is applying.ok:  # most writes: spare them objects of their own
-            self._sessions.remember(session, identity.sequence, applying.answer)
-            return applying.reply
-        statuses = bytes([result.status for result in results])
-        if statuses.count(Status.WRONG_GROUP) < len(statuses):
-            self._sessions.remember(session, identity.sequence, Answer(applying.index, statuses))
-        return WriteReply(results, applying.index)
+            return WriteReply([_STALE_OPERATION] * len(keys_of(operation)), 0)
+        if identity.key:
+            answer = self._once.earlier(identity, operation)
+        if answer is None:
+            results = self._operate(ok, operation)
+            if len(results) == 1 and results[0] is ok.result and not identity.key:  # most writes
+                self._sessions.remember(session, identity.sequence, ok.answer)
+                return ok.reply
+            answer = answer_to(results, self._store.index)
+            if all(result.status is Status.WRONG_GROUP for result in results):
+                return answer.reply()
+            self._once.remember(identity, operation, answer)
+        self._sessions.remember(session, identity.sequence, answer)
+        return answer.reply()
 
-    def _operate(self, applying: _Applying, operation: Operation) -> Results:
+    def _operate(self, ok: _Ok, operation: Operation) -> list[ItemResult]:
         if isinstance(operation, Put):
-            return self._put(applying, operation.items)
-        if isinstance(operation, Delete):
-            return [self._delete(applying, key) for key in operation.keys]
-        return [self._touch(applying, item) for item in operation.items]
+            return self._put(ok, operation.items)
+        if isinstance(operation, Delete | Touch | Increment):
+            return take_step(self._store, operation)
+        if isinstance(operation, Transaction):
+            return transact(self._store, operation)
+        return [
+            take_quota(self._store, operation) if isinstance(operation, TakeQuota) else self._locks.operate(operation)
+        ]
 
-    def _put(self, applying: _Applying, items: list[PutItem]) -> Results:
-        index, ok, owned, put = applying.index, applying.ok, self._ownership.owned, self._keyspace.put
-        results: Results = []
+    def _put(self, ok: _Ok, items: list[PutItem]) -> list[ItemResult]:
+        """What `changes.put` does, at half its cost: this is what a store is busy with."""
+        store, keyspace, owned, done = self._store, self._keyspace, self._ownership.owned, ok.result
+        index = store.index
+        results: list[ItemResult] = []
         for item in items:
-            slot = slot_of(item.key)
-            if owned[slot]:
-                expires_ms = self._expires_ms(item.ttl_ms) if item.ttl_ms else NEVER
-                put(slot, item.key, Record(item.value, item.content_type, index, expires_ms))
-                results.append(ok)
+            key = item.key
+            slot, name = slot_of(key), key if key >= FIRST_PLAIN else name_of(key)
+            if item.condition is not None:
+                results += take_step(store, Put([item]))
+            elif owned[slot]:
+                fence = self._fence(slot, name) if keyspace.has_fences else 0
+                due_ms = expires_ms(store, item.ttl_ms) if item.ttl_ms else NEVER
+                keyspace.put(slot, name, Record(item.value, item.content_type, index, due_ms, fence))
+                results.append(done)
             else:
                 results.append(_WRONG_GROUP)
         return results
 
-    def _delete(self, applying: _Applying, key: str) -> ItemResult:
-        slot = slot_of(key)
-        if not self._ownership.owned[slot]:
-            return _WRONG_GROUP
-        if self._visible(slot, key) is None:
-            return _NOT_FOUND
-        self._keyspace.remove(slot, key)
-        return applying.ok
+    def _fence(self, slot: int, name: str) -> int:
+        """The fence that a key keeps when it is set without one."""
+        old = self._keyspace.get(slot, name)
+        return 0 if old is None or old.expired(self._store.now_ms) else old.fence
 
-    def _touch(self, applying: _Applying, item: TouchItem) -> ItemResult:
-        slot = slot_of(item.key)
-        if not self._ownership.owned[slot]:
-            return _WRONG_GROUP
-        old = self._visible(slot, item.key)
-        if old is None:
-            return _NOT_FOUND
-        record = Record(old.value, old.content_type, applying.index, self._expires_ms(item.ttl_ms))
-        self._keyspace.put(slot, item.key, record)
-        return applying.ok
-
-    def _visible(self, slot: int, key: str) -> Record | None:
-        record = self._keyspace.get(slot, key)
-        return None if record is None or record.expired(self._now_ms) else record
-
-    def _expires_ms(self, ttl_ms: int) -> int:
-        """When a key expires that lives for `ttl_ms` from now; a length out of range counts as the nearest in it."""
-        return NEVER if ttl_ms == NEVER else self._now_ms + min(max(ttl_ms, 1), LIMIT_TTL_MS) + GRAIN_MS
+    def _tell_granted(self, name: str, owner: str) -> None:
+        self._granted(name, owner)
 
     # --- reads of the local state
 
     @property
     def now_ms(self) -> int:
         """Cluster time of the last entry."""
-        return self._now_ms
+        return self._store.now_ms
 
     @property
     def keys(self) -> int:
@@ -213,12 +226,15 @@ class Machine:
 
     def owns(self, key: str) -> bool:
         """Whether the key's slot belongs to this group."""
-        return bool(self._ownership.owned[slot_of(key)])
+        return self._store.owns(key)
 
     def get(self, key: str) -> Record | None:
         """The record of an owned key that has not expired at the time of the last entry."""
-        slot = slot_of(key)
-        return self._visible(slot, key) if self._ownership.owned[slot] else None
+        return self._store.get(key) if self._store.owns(key) else None
+
+    def lock(self, name: str, owner: str) -> ItemResult:
+        """How it stands with an owner that waits for a lock: OK when it holds it, QUEUED, or LOCKED when it is in no queue."""
+        return self._locks.look(name, owner)
 
     def next_expiry_ms(self) -> int:
         """A cluster time before which no key is due, mostly the exact one; NEVER when no key expires."""
@@ -232,16 +248,28 @@ class Machine:
         return take_page(self._listed(prefix, after), limit, now_ms, with_values=with_values)
 
     def _listed(self, prefix: str, after: str) -> Iterator[tuple[str, Record | None]]:
-        """Names with the prefix in order, each with its record if it is owned and visible now."""
-        inclusive = after < prefix
-        for key in self._keyspace.names_after(prefix if inclusive else after, inclusive=inclusive):
-            if not key.startswith(prefix):
+        """Keys with the prefix in order, each with its record if it is owned and visible now."""
+        if prefix[:1] in {"", NUL} and after[:1] in {
+            "",
+            NUL,
+        }:  # their names sort before those of the group's own records
+            yield from self._listed_names(NUL + (prefix or NUL), name_of(after))
+        if prefix[:1] != NUL:
+            yield from self._listed_names(prefix, after)
+
+    def _listed_names(self, prefix: str, after: str) -> Iterator[tuple[str, Record | None]]:
+        first = prefix or FIRST_PLAIN
+        inclusive = after < first
+        for name in self._keyspace.names_after(first if inclusive else after, inclusive=inclusive):
+            if not name.startswith(prefix):
                 return
-            yield key, self.get(key)
+            key = key_of(name)
+            if key is not None:
+                yield key, self.get(key)
 
     def begin_hash(self) -> StateHash:
         """A hash of the state as of this call, to be taken piece by piece; entries may be applied meanwhile."""
-        return StateHash((self._now_ms, self.epoch, self.ranges), self._sessions, self._keyspace)
+        return StateHash((self.now_ms, self.epoch, self.ranges), self._sessions, self._keyspace)
 
     def checksum(self) -> int:
         """The same hash, all at once: about 1 µs a key."""
@@ -251,7 +279,7 @@ class Machine:
 
     def snapshot(self) -> Iterator[bytes]:
         """The state as of this call, as chunks of at most 256 KiB; entries may be applied while they are drawn."""
-        header = Header(SNAPSHOT_FORMAT, self._now_ms, self.epoch, self.ranges)
+        header = Header(SNAPSHOT_FORMAT, self.now_ms, self.epoch, self.ranges)
         return draw(header, self._sessions, self._keyspace)
 
     def restore(self) -> Restorer:
@@ -259,10 +287,7 @@ class Machine:
         return Restorer(self._replace)
 
     def _replace(self, restored: Restored) -> None:
-        self._now_ms = restored.now_ms
-        self._ownership = restored.ownership
-        self._sessions = restored.sessions
-        self._keyspace = restored.keyspace
+        self._set_up(restored.now_ms, restored.keyspace, restored.sessions, restored.ownership)
         if self._audience is not None:
             self._keyspace.note_changes()
             self._audience.restored()
@@ -270,6 +295,5 @@ class Machine:
             self._observer.restored()
 
 
-def _item_count(operation: Operation) -> int:
-    items: Sequence[object] = operation.keys if isinstance(operation, Delete) else operation.items
-    return len(items)
+def _tell_nobody(name: str, owner: str) -> None:
+    """Nobody asked."""

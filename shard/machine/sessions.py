@@ -5,7 +5,8 @@ before that, because a limit is reached, raises the session's floor past it, so 
 STALE_OPERATION and is not applied again. Limits, each enforced by dropping the oldest:
 
 - 4,096 answers a session: the one with the lowest sequence is dropped.
-- 10,000 sessions, and 262,144 answers over all of them: the session that was idle longest is forgotten whole.
+- 10,000 sessions, 262,144 answers and 64 MiB of their details over all of them: the session that was idle longest is
+  forgotten whole; when there is only one, its lowest sequences are dropped.
 - 10 minutes (cluster time) without a write: the session is forgotten. A retry after that, or after its session fell
   to the limit before this one, would be applied as a new write; callers retry for 30 s at most.
 
@@ -24,22 +25,46 @@ from wire.messages import ItemResult, OperationId, Status, WriteReply
 LIMIT_SESSIONS = 10_000
 LIMIT_SESSION_ANSWERS = 4_096
 LIMIT_ANSWERS = 1 << 18
+LIMIT_DETAIL_BYTES = 64 << 20
 IDLE_MS_MAX = 600_000
 _FORGET_PER_ENTRY = 100  # idle sessions dropped by one entry
 _SEQUENCE_MAX = (1 << 64) - 1
+_DETAIL_BYTES = 60  # of a result in memory, beside its value and content type
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A remembered write: the revision it got, and one status byte for each item."""
+    """A remembered write: the revision it got, and one status byte for each item, or its results when they say more."""
 
     revision: int
     statuses: bytes
+    details: list[ItemResult] | None = None
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes the details take."""
+        if self.details is None:
+            return 0
+        return sum(_DETAIL_BYTES + len(result.value) + len(result.content_type) for result in self.details)
 
     def reply(self) -> WriteReply:
         """The answer as it was first given."""
+        if self.details is not None:
+            return WriteReply(self.details, self.revision)
         ok = ItemResult(Status.OK, self.revision)
         results = [ok if status == Status.OK else ItemResult(Status(status)) for status in self.statuses]
         return WriteReply(results, self.revision)
+
+
+def answer_to(results: list[ItemResult], revision: int) -> Answer:
+    """What to remember of a write."""
+    simple = all(_says_no_more_than_its_status(result, revision) for result in results)
+    if simple:
+        return Answer(revision, bytes([result.status for result in results]))
+    return Answer(revision, b"", results)
+
+
+def _says_no_more_than_its_status(result: ItemResult, revision: int) -> bool:
+    return not result.value and result.revision == (revision if result.status is Status.OK else 0)
 
 
 class Session:
@@ -72,6 +97,7 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: OrderedDict[int, Session] = OrderedDict()
         self._answers = 0
+        self._detail_bytes = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -98,8 +124,10 @@ class Sessions:
             session.floor = identity.floor
             sequences = session.sequences
             while sequences and sequences[0] < identity.floor:
-                del session.answers[heappop(sequences)]
+                answer = session.answers.pop(heappop(sequences))
                 self._answers -= 1
+                if answer.details is not None:
+                    self._detail_bytes -= answer.weight
         return session
 
     def remember(self, session: Session, sequence: int, answer: Answer) -> None:
@@ -107,13 +135,12 @@ class Sessions:
         session.answers[sequence] = answer
         heappush(session.sequences, sequence)
         self._answers += 1
+        if answer.details is not None:
+            self._detail_bytes += answer.weight
         if len(session.answers) > LIMIT_SESSION_ANSWERS:
-            lowest = heappop(session.sequences)
-            del session.answers[lowest]
-            session.floor = min(lowest + 1, _SEQUENCE_MAX)
-            self._answers -= 1
-        while self._answers > LIMIT_ANSWERS and len(self._sessions) > 1:
-            self._forget_oldest()
+            self._drop_lowest(session)
+        if self._answers > LIMIT_ANSWERS or self._detail_bytes > LIMIT_DETAIL_BYTES:
+            self._make_room(session)
 
     def capture(self) -> list[SessionPicture]:
         """A picture of all sessions, the one idle longest first."""
@@ -131,7 +158,25 @@ class Sessions:
             session.answers[sequence] = answer
             heappush(session.sequences, sequence)
             self._answers += 1
+            self._detail_bytes += answer.weight
+
+    def _make_room(self, session: Session) -> None:
+        while self._is_over_limits() and len(self._sessions) > 1:
+            self._forget_oldest()
+        while self._is_over_limits() and len(session.answers) > 1:
+            self._drop_lowest(session)
+
+    def _drop_lowest(self, session: Session) -> None:
+        """Drop an answer; a late retry of that write is then refused, not applied."""
+        lowest = heappop(session.sequences)
+        self._detail_bytes -= session.answers.pop(lowest).weight
+        session.floor = max(session.floor, min(lowest + 1, _SEQUENCE_MAX))
+        self._answers -= 1
+
+    def _is_over_limits(self) -> bool:
+        return self._answers > LIMIT_ANSWERS or self._detail_bytes > LIMIT_DETAIL_BYTES
 
     def _forget_oldest(self) -> None:
         _, session = self._sessions.popitem(last=False)
         self._answers -= len(session.answers)
+        self._detail_bytes -= sum(answer.weight for answer in session.answers.values())

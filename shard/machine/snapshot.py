@@ -17,7 +17,7 @@ from shard.machine.keyspace import Capture, Keyspace, Record
 from shard.machine.ownership import Ownership
 from shard.machine.sessions import Answer, SessionImage, SessionPicture, Sessions
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 _CHUNK_BYTES_MAX = 256 * 1024
 _FRAME_BYTES = 208 * 1024  # a frame is closed when it is estimated to have reached this
 _PART_BYTES = 32 * 1024  # so is a part of it
@@ -108,7 +108,7 @@ def _session_parts(pictures: list[SessionPicture]) -> Iterator[tuple[Part, int]]
         size = _SESSION_BYTES
         for item in remembered.items():
             answers.append(item)
-            size += _ANSWER_BYTES + len(item[1].statuses)
+            size += _ANSWER_BYTES + len(item[1].statuses) + item[1].weight
             if size >= _PART_BYTES:
                 yield SessionPart(SessionImage(session, floor, last_ms, answers)), size
                 answers, size = [], _SESSION_BYTES

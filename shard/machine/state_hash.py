@@ -17,7 +17,7 @@ import xxhash
 from shard.machine.keyspace import Capture, Keyspace
 from shard.machine.sessions import SessionPicture, Sessions
 
-HASH_VERSION = 1
+HASH_VERSION = 2
 """Replicas compare hashes of one version only; whatever changes a hash of the same state raises it."""
 
 _MASK = (1 << 64) - 1

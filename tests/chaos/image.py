@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.e2e.cluster import wait_until
 
+COPIES_MAX = 50
+
 
 class Image:
     """One disk. `folder` holds the file; the disk is mounted at `mountpoint`."""
@@ -31,8 +33,17 @@ class Image:
         self._mount()
 
     def copy(self) -> None:
-        """Keep what is on the disk now. Whoever writes to it must have been stopped."""
-        _run("cp", "--sparse=always", str(self._file), str(self._copy))
+        """Keep what is on the disk at one moment. Whoever writes to it must have been stopped.
+
+        The kernel goes on writing what they left behind. A copy that is equal to the file afterwards is what the disk held
+        when the one reading ended and the other began; any other mixes moments, as no loss of power does.
+        """
+        for _ in range(COPIES_MAX):
+            _run("cp", "--sparse=always", str(self._file), str(self._copy))
+            if subprocess.run(["cmp", "-s", str(self._file), str(self._copy)], check=False).returncode == 0:
+                return
+        message = f"{self._file} did not stand still for {COPIES_MAX} copies"
+        raise OSError(message)
 
     def lose_power(self) -> None:
         """Go back to what `copy` kept. Whoever had files open must have been killed."""

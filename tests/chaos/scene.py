@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,7 @@ def play(
     *,
     ground: Callable[[Path], AbstractContextManager[Path]] = in_a_folder,
     environ: Mapping[str, str] | None = None,
+    more_flags: Sequence[str] = (),
 ) -> int:
     """Run a scenario on a new cluster, look it over, and return the exit code.
 
@@ -224,11 +225,13 @@ def play(
         scenario: starts the cluster and hurts it.
         ground: makes the data directory in the scene's folder, and clears it away.
         environ: more environment for the cluster.
+        more_flags: of `concord up`.
     """
     folder = Path(tempfile.mkdtemp(prefix="concord-chaos-"))
     say(f"seed {arguments.seed}, {arguments.rounds} rounds, {arguments.nodes} nodes, {arguments.groups} groups")
     began = time.monotonic()
-    flags = ("--nodes", str(arguments.nodes), "--groups", str(arguments.groups), "--durability", arguments.durability)
+    size = ["--nodes", str(arguments.nodes), "--groups", str(arguments.groups)]
+    flags = [*size, "--durability", arguments.durability, *more_flags]
     with ground(folder) as data_dir:
         scene = Scene(LocalCluster(data_dir, *flags, environ=environ), arguments.seed)
         _play(scene, scenario)

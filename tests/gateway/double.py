@@ -216,6 +216,8 @@ class FakeCluster:
                 return [self._change(group, item.key, item.ttl_ms) for item in touched]
             case Delete(keys):
                 return [self._change(group, key, None) for key in keys]
+            case _:
+                raise NotImplementedError(operation)
 
     def _change(self, group: int, key: str, change: PutItem | int | None) -> ItemResult:
         if self.group_of(key) != group:
@@ -482,8 +484,12 @@ class Client:
         raw: bytes | None = None,
         chunks: Iterable[bytes] | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        gone: asyncio.Event | None = None,
     ) -> Reply:
-        """Send a request; `body` is encoded as JSON, `raw` and `chunks` are sent as they are."""
+        """Send a request; `body` is encoded as JSON, `raw` and `chunks` are sent as they are.
+
+        When `gone` is set the client has closed its connection. What it would have been answered is then empty, status 0.
+        """
         whole = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         sent = [(name.encode(), value.encode()) for name, value in headers]
         if chunks is None:
@@ -497,12 +503,14 @@ class Client:
             "headers": sent,
         }
         answers: list[Any] = []
-        receive = _receiver([whole] if chunks is None else chunks)
+        receive = _receiver([whole] if chunks is None else chunks, gone)
 
         async def collect(message: Message) -> None:
             answers.append(message)
 
         await self.gateway.dispatcher(cast("HTTPScope", scope), cast("Receive", receive), cast("Send", collect))
+        if not answers:
+            return Reply(0, {}, b"")
         start, content = answers
         return Reply(
             start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, content["body"]
@@ -514,14 +522,18 @@ class Client:
         return Watcher(self, "/api/v1/watch" + query, headers)
 
 
-def _receiver(chunks: Iterable[bytes]) -> Callable[[], Awaitable[dict[str, object]]]:
+def _receiver(chunks: Iterable[bytes], gone: asyncio.Event | None) -> Callable[[], Awaitable[dict[str, object]]]:
     waiting = iter(chunks)
+    ended = False
 
     async def receive() -> dict[str, object]:
+        nonlocal ended
+        if ended:
+            await (gone or asyncio.Event()).wait()
+            return {"type": "http.disconnect"}
         chunk = next(waiting, None)
-        if chunk is None:
-            return {"type": "http.request", "body": b"", "more_body": False}
-        return {"type": "http.request", "body": chunk, "more_body": True}
+        ended = chunk is None
+        return {"type": "http.request", "body": chunk or b"", "more_body": not ended}
 
     return receive
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.bodies import is_too_deep, parse_put
+from gateway.bodies import parse_put
 from gateway.errors import ApiError
-from gateway.fanout import keys_of, place, select, split
+from gateway.fanout import place, select, split
+from gateway.json_text import is_too_deep
 from gateway.kv import decode_cursor, encode_cursor
 from gateway.listing import ListQuery, Merge
 from gateway.operation_ids import OperationIds
@@ -21,6 +22,7 @@ from gateway.router import NO_GROUP, Router
 from tests.gateway.double import FakeCluster
 from wire.errors import Applied, Code, Failure
 from wire.messages import Delete, ItemResult, ListEntry, ListReply, OperationId, Put, PutItem, Status, Touch, TouchItem
+from wire.operations import keys_of
 
 quick = settings(deadline=None, derandomize=True)
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
@@ -73,7 +75,7 @@ def test_every_json_value_is_kept_byte_for_byte(value: Any, ascii_only: bool, in
         return
     if b"\\ud" in text and not _is_unicode(json.loads(text)):
         return
-    assert parse_put("k", b'{"value": ' + text + b" }").items[0].value == text
+    assert parse_put("k", b'{"value": ' + text + b" }").value == text
 
 
 def _is_unicode(value: object) -> bool:

@@ -58,6 +58,10 @@ def _chaos(nodes: int) -> Callable[[int, int], list[str]]:
     return command
 
 
+def _contention(amount: int, seed: int) -> list[str]:
+    return ["tests.chaos.contention", "--minutes", str(amount), "--seed", str(seed)]
+
+
 STEPS = (
     Step(
         "sim-3",
@@ -140,5 +144,14 @@ STEPS = (
         60,
         "rounds",
         _rounds("failover"),
+    ),
+    Step(
+        "contention",
+        "Many clients that want the same thing",
+        "fences of a lock strictly rise, no write under an older one is accepted, who asked first has it first within two places; "
+        "a rate limit gives exactly what it has; increments under idempotency keys add up; all while leaders die or stand still",
+        10,
+        "minutes",
+        _contention,
     ),
 )

@@ -1,5 +1,7 @@
 """What a machine tells of its changes, against a plain dict that keeps due keys until their removal."""
 
+from typing import TypeAlias
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,16 +9,31 @@ from hypothesis import strategies as st
 from shard.machine import Change, Entry, Machine, machine
 from shard.machine.keyspace import GRAIN_MS
 from tests.shard.build import Log, copy_by_snapshot, names
-from wire.messages import ChangeKind, Delete, Operation, Put, PutItem, Touch, TouchItem
+from wire.messages import (
+    AcquireLock,
+    ChangeKind,
+    Delete,
+    Increment,
+    IncrementItem,
+    Operation,
+    OperationId,
+    Put,
+    PutItem,
+    TakeQuota,
+    Touch,
+    TouchItem,
+    Transaction,
+)
 
 PUT, DELETE, EXPIRED = ChangeKind.PUT, ChangeKind.DELETE, ChangeKind.EXPIRED
-keys = st.sampled_from(["a", "b", "{t}1", "{t}2", "é"])
+keys = st.sampled_from(["a", "b", "\0", "{t}1", "{t}2", "é"])
 ttls = st.sampled_from([0, 0, 5, 20])
 puts = st.builds(Put, st.lists(st.builds(PutItem, keys, st.binary(max_size=2), st.just(""), ttls), max_size=4))
 deletes = st.builds(Delete, st.lists(keys, max_size=3))
 touches = st.builds(Touch, st.lists(st.builds(TouchItem, keys, st.sampled_from([5, 20])), max_size=3))
 entries = st.lists(st.tuples(st.integers(0, 15), st.lists(puts | deletes | touches, max_size=3)), max_size=25)
-Told = list[tuple[ChangeKind, str, int]]
+Simple: TypeAlias = Put | Delete | Touch
+Told: TypeAlias = list[tuple[ChangeKind, str, int]]
 
 
 class Listener:
@@ -50,7 +67,7 @@ class Model:
         self.now = 0
         self.told: Told = []
 
-    def apply(self, index: int, now: int, batch: list[Operation]) -> None:
+    def apply(self, index: int, now: int, batch: list[Simple]) -> None:
         self.now = now
         due = sorted((expires, key) for key, expires in self.keys.items() if 0 < expires <= now)
         for _, key in due[: self.removals_per_entry]:
@@ -58,7 +75,7 @@ class Model:
         for operation in batch:
             self.operate(index, operation)
 
-    def operate(self, index: int, operation: Operation) -> None:
+    def operate(self, index: int, operation: Simple) -> None:
         if isinstance(operation, Delete):
             for key in operation.keys:
                 if self.is_there(key):
@@ -82,7 +99,7 @@ class Model:
 @settings(deadline=None, max_examples=300)
 @given(entries, st.integers(1, 3))
 def test_every_change_that_can_be_seen_is_told_once_in_order(
-    steps: list[tuple[int, list[Operation]]], removals: int
+    steps: list[tuple[int, list[Simple]]], removals: int
 ) -> None:
     saved, machine.EXPIRE_PER_ENTRY = machine.EXPIRE_PER_ENTRY, removals
     try:
@@ -110,6 +127,28 @@ def test_a_due_key_expires_before_another_takes_its_name(monkeypatch: pytest.Mon
     assert listener.told[2:] == [(EXPIRED, "a", 4), (EXPIRED, "b", 4), (PUT, "b", 4)]
     log.tick(60)
     assert len(listener.told) == 5
+
+
+def test_counters_and_transactions_are_told_and_records_of_the_groups_own_are_not() -> None:
+    log, listener = Log(), Listener()
+    log.machine.tell(listener)
+    log.write(0, Increment([IncrementItem("{t}n", by=5)]))
+    log.write(0, Transaction([], [Put([PutItem("{t}a", b"1")]), Delete(["{t}n"])]))
+    assert listener.told == [(PUT, "{t}n", 2), (PUT, "{t}a", 3), (DELETE, "{t}n", 3)]
+    assert listener.held == {"{t}a": (b"1", 3)}
+    log.write(0, AcquireLock("lock", "me", 1000))
+    log.write(0, AcquireLock("lock", "you", 1000, 1000))
+    log.write(0, TakeQuota("limit", 5, 1000))
+    log.write(0, Touch([TouchItem("none", 5)]), OperationId(1, 100, 0, "idempotent", b"digest"))
+    log.tick(1 << 40)  # all of them are removed
+    assert len(listener.told) == 3
+
+
+def test_a_transaction_that_is_undone_tells_nothing() -> None:
+    log, listener = Log(), Listener()
+    log.machine.tell(listener)
+    log.write(0, Transaction([], [Put([PutItem("{t}a", b"1")]), Touch([TouchItem("{t}none", 1000)])]))
+    assert not listener.told
 
 
 def test_a_repeated_write_is_told_once() -> None:

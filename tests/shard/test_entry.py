@@ -17,7 +17,7 @@ def test_a_command_of_an_unknown_format_changes_nothing_and_answers_nothing() ->
     log.put(5, "k")
     before = log.machine.checksum()
     command = encode(Entry(9, [(OperationId(1, 99, 0), Put([PutItem("k", b"2")]))]))
-    assert log.append_command(b"\x02" + command[1:]) == []
+    assert log.append_command(b"\x01" + command[1:]) == []
     assert log.append_command(b"") == []
     assert log.machine.checksum() == before
 
@@ -62,7 +62,7 @@ class EntryOfOldRelease(msgspec.Struct, frozen=True, array_like=True):
 
 
 def test_an_entry_of_an_old_release_is_read_and_one_of_this_release_is_read_by_an_old_one() -> None:
-    old = b"\x01" + msgspec.msgpack.encode(EntryOfOldRelease(7, [], Own([(0, 5)], 3)))
+    old = b"\x02" + msgspec.msgpack.encode(EntryOfOldRelease(7, [], Own([(0, 5)], 3)))
     assert decode(old) == Entry(7, [], Own([(0, 5)], 3), 0, None)
     new = encode(Entry(7, [], Own([(0, 5)], 3), 1, Verdict(4, [("n1", 2**64 - 1)])))
     assert msgspec.msgpack.decode(new[1:], type=EntryOfOldRelease) == EntryOfOldRelease(7, [], Own([(0, 5)], 3))

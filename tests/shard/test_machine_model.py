@@ -9,10 +9,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from raft.interface import Restorer
 from shard.machine import Entry, Machine, ordered, snapshot
 from shard.machine.keyspace import GRAIN_MS
+from shard.machine.names import name_of
 from tests.shard.build import Log, copy_by_snapshot, names
 from wire.messages import Delete, ItemResult, Operation, OperationId, Put, PutItem, Status, Touch, TouchItem
 
-keys = st.sampled_from(["a", "b", "{t}1", "{t}2", "{t}3", "c/é"])
+keys = st.sampled_from(["a", "b", "\0", "\0\0z", "{t}1", "{t}2", "{t}3", "c/é"])
 ttls = st.sampled_from([1, 10, 100])
 operations = st.one_of(
     st.builds(
@@ -47,6 +48,7 @@ class Model(RuleBasedStateMachine):
     def expect(self, operation: Operation, index: int) -> list[ItemResult]:
         if isinstance(operation, Delete):
             return [self.expect_item(index, found=self.model.pop(key, None) is not None) for key in operation.keys]
+        assert isinstance(operation, Put | Touch)
         results = []
         for item in operation.items:
             expires = self.now + item.ttl_ms + GRAIN_MS if item.ttl_ms else 0
@@ -121,7 +123,9 @@ class Model(RuleBasedStateMachine):
             assert record is not None
             assert (record.value, record.revision, record.expires_ms) == (value, revision, expires)
         assert machine.keys == len(self.model)
-        assert machine.size_bytes == sum(len(key.encode()) + len(state[0]) for key, state in self.model.items())
+        assert machine.size_bytes == sum(
+            len(name_of(key).encode()) + len(state[0]) for key, state in self.model.items()
+        )
         due = [state[2] for state in self.model.values() if state[2]]
         assert not due or 0 < machine.next_expiry_ms() <= min(due)
 

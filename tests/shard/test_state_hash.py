@@ -147,7 +147,8 @@ def lose_a_key(machine: Machine) -> None:
         give_a_slot_away,
         lose_a_key,
         misplace_a_key,
-        lambda machine: setattr(machine, "_now_ms", 12),
+        lambda machine: setattr(machine._store, "now_ms", 12),
+        replace("key/3", lambda old: Record(old.value, old.content_type, old.revision, old.expires_ms, 1)),
     ],
 )
 def test_any_difference_of_state_shows(corrupt: Callable[[Machine], None]) -> None:

@@ -231,9 +231,7 @@ def test_a_machine_that_decides_by_something_of_its_own_is_found_under_every_fau
     put, puts = Keyspace.put, count(1)
 
     def drift(self: Keyspace, slot: int, key: str, record: Record) -> None:
-        put(self, slot, key, record)
-        if next(puts) % 7 == 0:
-            self._slots[slot][key] = replace(record, content_type="drifted")
+        put(self, slot, key, replace(record, fence=1) if next(puts) % 7 == 0 else record)
 
     monkeypatch.setattr(Keyspace, "put", drift)
     for seed in (2, 4, 6):

@@ -1,0 +1,188 @@
+"""Locks with fencing tokens: `/locks/{name}/acquire`, `renew`, `release`.
+
+The queue is in the group of the name. A gateway only waits beside it, by one call that the leader answers when the lock is
+handed on, and steps out of the queue when its client has waited long enough or is gone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from gateway import answers
+from gateway.answers import Answer
+from gateway.bodies import decode
+from gateway.cluster import Cluster
+from gateway.errors import ApiCode, ApiError, from_failure
+from gateway.idempotency import once_of
+from gateway.requests import ClientGoneError, Request
+from gateway.results import granted, result_of
+from wire.errors import RpcError
+from wire.messages import (
+    AcquireLock,
+    ItemResult,
+    LeaveQueue,
+    LockInfo,
+    LockOperation,
+    ReleaseLock,
+    RenewLock,
+    Status,
+)
+
+LIMIT_LOCK_S = 24 * 3600
+LIMIT_WAIT_MS = 30_000
+WAIT_MS = 700  # of one call to a leader: well under the time that an attempt may take
+_PAUSE_S = 0.005  # between two such calls, should a leader answer at once
+_ASIDE_S = 5.0  # for stepping out of the queue behind a client's back
+
+T = TypeVar("T")
+
+Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Ttl = Annotated[int, msgspec.Meta(ge=1, le=LIMIT_LOCK_S)]
+Fence = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class AcquireBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who wants the lock, for how many seconds, and how long it would wait for it."""
+
+    owner: Owner
+    ttl: Ttl
+    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=LIMIT_WAIT_MS)] = 0
+
+
+class RenewBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who holds the lock, under which fence, and for how many seconds from now."""
+
+    owner: Owner
+    fence: Fence
+    ttl: Ttl
+
+
+class ReleaseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who holds the lock, and under which fence."""
+
+    owner: Owner
+    fence: Fence
+
+
+_acquire = msgspec.json.Decoder(AcquireBody)
+_renew = msgspec.json.Decoder(RenewBody)
+_release = msgspec.json.Decoder(ReleaseBody)
+_info = msgspec.msgpack.Decoder(LockInfo)
+
+
+class Locks:
+    """The routes under `/api/v1/locks`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._aside: set[asyncio.Task[None]] = set()
+
+    async def acquire(self, request: Request) -> Answer:
+        """`POST /locks/{name}/acquire`: 409 with the holder when another has it, at once or after `wait_ms`."""
+        request.query()
+        body = await request.body()
+        asked = decode(_acquire, body)
+        deadline, wait_until = request.deadline(), request.started_at + asked.wait_ms / 1000
+        operation = AcquireLock(request.key, asked.owner, asked.ttl * 1000, asked.wait_ms)
+        outcomes = await self._cluster.write(operation, deadline, once_of(request, body))
+        result = result_of(outcomes[0])
+        if result.status is Status.QUEUED:
+            result = await self._wait(request, operation, wait_until, deadline + asked.wait_ms / 1000)
+        return self._held(result)
+
+    async def renew(self, request: Request) -> Answer:
+        """`POST /locks/{name}/renew`."""
+        request.query()
+        body = await request.body()
+        asked = decode(_renew, body)
+        operation = RenewLock(request.key, asked.owner, asked.fence, asked.ttl * 1000)
+        return self._held(await self._write(operation, request.deadline()))
+
+    async def release(self, request: Request) -> Answer:
+        """`POST /locks/{name}/release`."""
+        request.query()
+        body = await request.body()
+        asked = decode(_release, body)
+        granted(await self._write(ReleaseLock(request.key, asked.owner, asked.fence), request.deadline()))
+        return Answer(answers.OK)
+
+    async def close(self) -> None:
+        """Wait for what is done behind clients' backs."""
+        for task in list(self._aside):
+            await task
+
+    async def _wait(self, request: Request, asked: AcquireLock, until: float, deadline: float) -> ItemResult:
+        """Wait in the queue; how it ended. Who leaves it for whatever reason must not be handed the lock later."""
+        waiting = asyncio.ensure_future(self._await_turn(asked, until))
+        try:
+            result = await _unless_gone(waiting, request)
+        except BaseException:
+            self._do_aside(self._give_up(asked))
+            raise
+        if result is not None and result.status is Status.OK:
+            return result
+        return await self._write(LeaveQueue(asked.name, asked.owner), deadline)
+
+    async def _await_turn(self, asked: AcquireLock, until: float) -> ItemResult | None:
+        """The result once there is one, None when the time is up."""
+        clock = asyncio.get_running_loop().time
+        while (left_ms := int((until - clock()) * 1000)) > 0:
+            try:
+                result = await self._cluster.await_lock(asked.name, asked.owner, min(left_ms, WAIT_MS), until)
+            except RpcError:
+                await asyncio.sleep(min(0.05, left_ms / 1000))  # no leader at present: the place in the queue is kept
+                continue
+            if result.status is not Status.QUEUED:
+                return result
+            await asyncio.sleep(_PAUSE_S)
+        return None
+
+    async def _give_up(self, asked: AcquireLock) -> None:
+        """The client is gone: leave the queue, and give back what was handed over meanwhile."""
+        deadline = asyncio.get_running_loop().time() + _ASIDE_S
+        with contextlib.suppress(ApiError):  # else the place in the queue, or the lock, expires by itself
+            result = await self._write(LeaveQueue(asked.name, asked.owner), deadline)
+            if result.status is Status.OK:
+                await self._write(ReleaseLock(asked.name, asked.owner, result.revision), deadline)
+
+    def _do_aside(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def _write(self, operation: LockOperation, deadline: float) -> ItemResult:
+        try:
+            outcomes = await self._cluster.write(operation, deadline)
+        except RpcError as error:
+            raise from_failure(error.failure) from None
+        return result_of(outcomes[0])
+
+    def _held(self, result: ItemResult) -> Answer:
+        info = _info.decode(result.value) if result.value else LockInfo()
+        if result.status is Status.LOCKED:
+            holder = {"owner": info.owner, "fence": info.fence, "ttl": -(-info.ttl_ms // 1000)}
+            raise ApiError(ApiCode.CONFLICT, "another holds the lock", details={"holder": holder})
+        granted(result)
+        shown = {"fence": info.fence, "ttl": -(-info.ttl_ms // 1000)}
+        return Answer(answers.data(msgspec.json.encode(shown)))
+
+
+async def _unless_gone(work: "asyncio.Future[T]", request: Request) -> T:
+    """The result of `work`, which is cancelled when the client goes first.
+
+    Raises:
+        ClientGoneError: it went.
+    """
+    gone = asyncio.ensure_future(request.gone())
+    either: list[asyncio.Future[Any]] = [work, gone]
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientGoneError
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()

@@ -1,0 +1,78 @@
+"""Values that are not JSON: bytes with a content type, as they came and as they go."""
+
+from collections.abc import Mapping
+
+from gateway.answers import JSON_TYPE, Answer, Header
+from gateway.bodies import LIMIT_TTL_S
+from gateway.errors import invalid
+from gateway.json_text import check_size
+from gateway.requests import Request, whole_number
+from wire.messages import NEVER, ItemResult, PutItem
+
+LIMIT_TYPE_CHARACTERS = 255
+_AS_JSON = frozenset({b"", b"application/json", b"application/x-www-form-urlencoded"})
+"""Types of bodies that are taken for JSON: no type, its own, and the one that curl sends with `-d` unless told otherwise."""
+
+_SANDBOX: tuple[Header, ...] = (
+    (b"content-security-policy", b"sandbox; default-src 'none'"),  # a stored page runs nothing in our name
+    (b"vary", b"accept"),
+)
+
+
+def stored_type(request: Request) -> str:
+    """The content type to keep with the body, "" for JSON.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    header = (request.header(b"content-type") or b"").strip()
+    if _essence(header) in _AS_JSON:
+        return ""
+    visible = all(0x20 <= byte < 0x7F for byte in header)
+    if not visible or len(header) > LIMIT_TYPE_CHARACTERS or b"/" not in _essence(header):
+        raise invalid(
+            f"content-type: expected a media type of at most {LIMIT_TYPE_CHARACTERS} visible ASCII characters"
+        )
+    return header.decode()
+
+
+def raw_item(key: str, body: bytes, kind: str, query: Mapping[str, str]) -> PutItem:
+    """A body as a value of a type; its time to live is in the query.
+
+    Raises:
+        ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
+    """
+    check_size(len(body), "body")
+    ttl = whole_number(query, "ttl", 1, LIMIT_TTL_S)
+    return PutItem(key, body, kind, NEVER if ttl is None else ttl * 1000)
+
+
+def refuse_ttl(query: Mapping[str, str]) -> None:
+    """A JSON body has its time to live inside.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    if "ttl" in query:
+        raise invalid("ttl: belongs into the body when that is JSON")
+
+
+def asks_for(request: Request, kind: str) -> bool:
+    """Whether the header Accept names a type that is not JSON, by itself or as `type/*`."""
+    accept = request.header(b"accept")
+    if not kind or accept is None:
+        return False
+    wanted = {_essence(part) for part in accept.split(b",")}
+    essence = _essence(kind.encode())
+    return essence in wanted or essence.partition(b"/")[0] + b"/*" in wanted
+
+
+def raw_answer(result: ItemResult, headers: tuple[Header, ...]) -> Answer:
+    """The bytes of a value with the type that they were stored with."""
+    kind = result.content_type.encode() or JSON_TYPE
+    return Answer(result.value, headers=(*headers, *_SANDBOX), content_type=kind)
+
+
+def _essence(media_type: bytes) -> bytes:
+    """A media type without parameters, in lower case."""
+    return media_type.partition(b";")[0].strip().lower()

@@ -1,0 +1,65 @@
+"""Service discovery: instances as keys `services/<service>/<instance>` that live as long as they are touched.
+
+They are ordinary keys, so they can be listed, watched and guarded as any others.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from gateway import answers
+from gateway.answers import Answer
+from gateway.bodies import LIMIT_TTL_S, decode
+from gateway.json_text import json_value
+from gateway.kv import PAGE, KeyValue, page_query
+from gateway.requests import Request
+from wire.messages import ListEntry, PutItem
+
+_NULL = msgspec.Raw(b"null")
+
+
+class InstanceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an instance can be reached, and for how many seconds it counts as living unless it is touched."""
+
+    address: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    ttl: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_TTL_S)]
+    metadata: msgspec.Raw = _NULL
+
+
+_body = msgspec.json.Decoder(InstanceBody)
+
+
+class Services:
+    """The routes under `/api/v1/services`; instances are written and touched as the keys that they are."""
+
+    def __init__(self, keys: KeyValue) -> None:
+        self._keys = keys
+
+    async def register(self, request: Request) -> Answer:
+        """`PUT /services/{service}/{instance}`."""
+        request.query()
+        body = await request.body()
+        parsed = decode(_body, body)
+        json_value(parsed.metadata, "metadata")
+        value = msgspec.json.encode({"address": parsed.address, "port": parsed.port, "metadata": parsed.metadata})
+        return await self._keys.put_item(request, PutItem(request.key, value, "", parsed.ttl * 1000), body)
+
+    async def instances(self, request: Request) -> Answer:
+        """`GET /services/{service}`: the living instances, in the order of their names."""
+        asked = page_query(request.query(*PAGE), request.key + "/")
+        query = msgspec.structs.replace(asked, with_values=True)
+        return await self._keys.answer_page(query, request, lambda entry: _shown(entry, len(query.prefix)))
+
+
+def _shown(entry: ListEntry, name_at: int) -> bytes:
+    """An instance: its name, what it registered, and its time to live. What is no object is shown as `value`."""
+    name = b'{"instance":%b,"ttl":%b,"revision":%d' % (
+        answers.text(entry.key[name_at:]),
+        answers.seconds(entry.ttl_ms),
+        entry.revision,
+    )
+    inside = entry.value.strip()
+    if not entry.content_type and inside[:1] == b"{" and inside != b"{}":
+        return name + b"," + inside[1:]
+    return name + b"," + answers.value_members(entry.value, entry.content_type) + b"}"

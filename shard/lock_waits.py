@@ -1,0 +1,59 @@
+"""Who waits at a leader for a lock to be handed on. Only here to tell them at once: the queue itself is in the machine."""
+
+from typing import TypeAlias
+
+from shard import failures
+from shard.machine import Machine
+from wire.errors import Failure
+from wire.messages import AwaitLockRequest, Status, WriteReply
+from wire.rpc import Call
+
+AwaitLockCall: TypeAlias = Call[AwaitLockRequest, WriteReply]
+
+
+class LockWaits:
+    """The calls that wait at one replica, at most `limit`. What they are told was decided by an entry that was applied."""
+
+    def __init__(self, machine: Machine, limit: int) -> None:
+        self._machine = machine
+        self._limit = limit
+        self._waiting: dict[tuple[str, str], tuple[float, AwaitLockCall]] = {}
+        machine.on_granted(self._granted)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, call: AwaitLockCall, now_s: float, retry_after_ms: int) -> None:
+        """Answer now if there is something to say, else later. One call of an owner for a lock waits, the newest."""
+        asked = call.request
+        waiting = self._waiting.pop((asked.name, asked.owner), None)
+        if waiting is not None:
+            self._answer(waiting[1])
+        if self._machine.lock(asked.name, asked.owner).status is not Status.QUEUED:
+            self._answer(call)
+        elif len(self._waiting) >= self._limit:
+            call.fail(failures.overloaded(retry_after_ms))
+        else:
+            self._waiting[asked.name, asked.owner] = (min(now_s + asked.wait_ms / 1000, call.deadline), call)
+
+    def sweep(self, now_s: float) -> None:
+        """Tell those whose time is up how it stands."""
+        for place, (until_s, call) in list(self._waiting.items()):
+            if until_s <= now_s:
+                del self._waiting[place]
+                self._answer(call)
+
+    def fail_all(self, failure: Failure) -> None:
+        """Nobody can be told here any more."""
+        waiting, self._waiting = self._waiting, {}
+        for _, call in waiting.values():
+            call.fail(failure)
+
+    def _granted(self, name: str, owner: str) -> None:
+        waiting = self._waiting.pop((name, owner), None)
+        if waiting is not None:
+            self._answer(waiting[1])
+
+    def _answer(self, call: AwaitLockCall) -> None:
+        result = self._machine.lock(call.request.name, call.request.owner)
+        call.reply(WriteReply([result], result.revision))

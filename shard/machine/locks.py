@@ -1,0 +1,170 @@
+"""Locks that are handed on in the order of asking, each time under a greater fence. Pure.
+
+A lock that is held is one record of the group's own: its holder, the fence, and who waits. It expires when the holder's time is up;
+then, or when the holder gives it back, it passes to the first in the queue who still waits, under a new fence: the index of the
+entry that handed it over. A lock never changes hands twice within one entry (only a fence of an earlier entry can give it
+back), so fences strictly rise, and what was done under an old one can be told from what is done under the present one.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from shard.machine.keyspace import Record
+from shard.machine.listing import remaining_ms
+from shard.machine.names import is_kept, kept_as, kept_name
+from shard.machine.store import Store, expires_ms
+from wire.messages import (
+    LIMIT_QUEUE,
+    AcquireLock,
+    ItemResult,
+    LeaveQueue,
+    LockInfo,
+    LockOperation,
+    ReleaseLock,
+    RenewLock,
+    Status,
+)
+from wire.slots import slot_of
+
+_KIND = "l"
+_WRONG_GROUP = ItemResult(Status.WRONG_GROUP)
+
+Granted = Callable[[str, str], object]
+"""Told the name of a lock and the owner that has been waiting and holds it now."""
+
+
+class _Waiter(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Who waits, until when (cluster time), and how long it will hold the lock."""
+
+    owner: str
+    until_ms: int
+    ttl_ms: int
+
+
+class _Lock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A lock that somebody holds, or, with owner "", held until its time was up."""
+
+    owner: str
+    fence: int
+    queue: list[_Waiter] = []
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Lock).decode
+
+
+class Locks:
+    """The locks in a store."""
+
+    def __init__(self, store: Store, granted: Granted) -> None:
+        self._store = store
+        self._granted = granted
+
+    def operate(self, operation: LockOperation) -> ItemResult:
+        """Do what is asked of one lock."""
+        if not self._store.owns(operation.name):
+            return _WRONG_GROUP
+        key = _key(operation.name)
+        self._hand_on_if_due(key)
+        record = self._store.get_kept(key)
+        if isinstance(operation, AcquireLock):
+            return self._acquire(operation, key, record)
+        if isinstance(operation, LeaveQueue):
+            return self._leave(operation, key, record)
+        if record is None or not _is_held(_decode(record.value), operation, self._store.index):
+            return self._result(Status.NOT_HOLDER, record)
+        if isinstance(operation, RenewLock):
+            return self._hold(key, _decode(record.value), operation.ttl_ms)
+        return self._release(key, _decode(record.value))
+
+    def look(self, name: str, owner: str) -> ItemResult:
+        """How it stands with an owner that waits: OK when it holds the lock, QUEUED, or LOCKED when it is in no queue."""
+        record = self._store.get_kept(_key(name))
+        if record is None or record.expired(self._store.now_ms):
+            return self._result(Status.LOCKED, None)
+        lock = _decode(record.value)
+        if lock.owner == owner:
+            return self._result(Status.OK, record)
+        waits = any(waiter.owner == owner for waiter in lock.queue)
+        return self._result(Status.QUEUED if waits else Status.LOCKED, record)
+
+    def expired(self, key: str, record: Record) -> None:
+        """A key is gone because its time was up: if it was a lock that others wait for, the first of them has it."""
+        if is_kept(_KIND, key):
+            self._hand_on(key, _decode(record.value))
+
+    def _acquire(self, asked: AcquireLock, key: str, record: Record | None) -> ItemResult:
+        if record is None:
+            return self._hold(key, _Lock(asked.owner, self._store.index), asked.ttl_ms)
+        lock = _decode(record.value)
+        if lock.owner == asked.owner:
+            return self._hold(key, lock, asked.ttl_ms)
+        if not asked.wait_ms:
+            return self._result(Status.LOCKED, record)
+        queue = self._waiting(lock)
+        waiter = _Waiter(asked.owner, self._store.now_ms + asked.wait_ms, asked.ttl_ms)
+        at = next((at for at, other in enumerate(queue) if other.owner == asked.owner), len(queue))
+        if at >= LIMIT_QUEUE:
+            return self._result(Status.QUEUE_FULL, record)
+        queue[at : at + 1] = [waiter]
+        return self._result(
+            Status.QUEUED, self._keep(key, msgspec.structs.replace(lock, queue=queue), record.expires_ms)
+        )
+
+    def _leave(self, operation: LeaveQueue, key: str, record: Record | None) -> ItemResult:
+        if record is None:
+            return self._result(Status.LOCKED, None)
+        lock = _decode(record.value)
+        if lock.owner == operation.owner:
+            return self._result(Status.OK, record)
+        queue = [waiter for waiter in self._waiting(lock) if waiter.owner != operation.owner]
+        return self._result(
+            Status.LOCKED, self._keep(key, msgspec.structs.replace(lock, queue=queue), record.expires_ms)
+        )
+
+    def _release(self, key: str, lock: _Lock) -> ItemResult:
+        self._store.remove_kept(key)
+        self._hand_on(key, lock)
+        return self._result(Status.OK, self._store.get_kept(key))
+
+    def _hand_on_if_due(self, key: str) -> None:
+        """A lock whose time is up, but which waits for its removal, passes on now."""
+        record = self._store.get_kept(key)
+        if record is not None and record.expired(self._store.now_ms):
+            self._store.remove_kept(key)
+            self._hand_on(key, _decode(record.value))
+
+    def _hand_on(self, key: str, lock: _Lock) -> None:
+        """Give a lock that nobody holds any more to the first who waits."""
+        queue = self._waiting(lock)
+        if queue:
+            first, *rest = queue
+            self._hold(key, _Lock(first.owner, self._store.index, rest), first.ttl_ms)
+            self._granted(kept_as(key), first.owner)
+
+    def _waiting(self, lock: _Lock) -> list[_Waiter]:
+        return [waiter for waiter in lock.queue if waiter.until_ms > self._store.now_ms]
+
+    def _hold(self, key: str, lock: _Lock, ttl_ms: int) -> ItemResult:
+        return self._result(Status.OK, self._keep(key, lock, expires_ms(self._store, ttl_ms)))
+
+    def _keep(self, key: str, lock: _Lock, due_ms: int) -> Record:
+        return self._store.put_kept(key, _encode(lock), due_ms)
+
+    def _result(self, status: Status, record: Record | None) -> ItemResult:
+        """`revision` is the fence, `value` a LockInfo."""
+        if record is None:
+            return ItemResult(status, 0, _encode(LockInfo()))
+        lock = _decode(record.value)
+        info = LockInfo(lock.owner, lock.fence, remaining_ms(record, self._store.now_ms), len(lock.queue))
+        return ItemResult(status, lock.fence, _encode(info))
+
+
+def _key(name: str) -> str:
+    return kept_name(_KIND, slot_of(name), name)
+
+
+def _is_held(lock: _Lock, operation: RenewLock | ReleaseLock, index: int) -> bool:
+    """Whether it is the owner's, by a fence that the owner can have been told: one of an earlier entry."""
+    return lock.owner == operation.owner and lock.fence == operation.fence and lock.fence < index

@@ -1,0 +1,46 @@
+"""What makes a client's own retry harmless: answers by idempotency key, for ten minutes of cluster time.
+
+An answer is kept as a record of the group's own, in the slot of the first key that the write is about: so it expires, is
+part of snapshots and hashes, and moves, as that key does.
+"""
+
+import msgspec
+
+from shard.machine.names import kept_name
+from shard.machine.sessions import IDLE_MS_MAX, Answer
+from shard.machine.store import Store, expires_ms
+from wire.messages import ItemResult, Operation, OperationId, Status
+from wire.operations import keys_of
+from wire.slots import slot_of
+
+KEPT_MS = IDLE_MS_MAX
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[bytes, Answer]).decode
+
+
+class Once:
+    """The answers in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def earlier(self, identity: OperationId, operation: Operation) -> Answer | None:
+        """The answer to an earlier write with the same idempotency key; None when there is none."""
+        record = self._store.get_kept(_name(identity, operation))
+        if record is None or record.expired(self._store.now_ms):
+            return None
+        digest, answer = _decode(record.value)
+        if digest == identity.digest:
+            return answer
+        return Answer(0, b"", [ItemResult(Status.REUSED_KEY)] * len(keys_of(operation)))
+
+    def remember(self, identity: OperationId, operation: Operation, answer: Answer) -> None:
+        """Keep the answer to a write that was applied."""
+        if identity.key:
+            value = _encode((identity.digest, answer))
+            self._store.put_kept(_name(identity, operation), value, expires_ms(self._store, KEPT_MS))
+
+
+def _name(identity: OperationId, operation: Operation) -> str:
+    return kept_name("i", slot_of(keys_of(operation)[0]), identity.key)

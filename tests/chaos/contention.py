@@ -1,0 +1,308 @@
+"""Many clients want the same thing through three gateways while leaders die: `python -m tests.chaos.contention`.
+
+Three contests, each for `--minutes`, with a strike (SIGKILL, or SIGSTOP for two seconds) at the leader of the group every few
+seconds:
+
+- *lock*: 50 clients queue for one lock, write under its fence and give it back; some oversleep and write late. Fences must strictly
+  rise, no write under an older fence may be accepted after one under a newer, and who asked first has it first, within two places.
+- *quota*: 32 clients take from a limit of 1,000 in five seconds, as fast as they can. Each `remaining` from 999 down to 0 must be
+  told once for each window: never more than 1,000 are allowed, and never fewer.
+- *count*: 16 clients increment one key and throw one answer in five away, then try again under the same idempotency key. The sum
+  must be what was asked for.
+"""
+
+import random
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from tests.chaos.scene import Scene, parser, percentile, play, say
+from tests.e2e.cluster import Client, Reply
+
+GATEWAYS = 3
+LOCKERS, TAKERS, COUNTERS = 50, 32, 16
+LIMIT, WINDOW_S = 1_000, 5
+STRIKE_EVERY_S = 6.0
+STOPPED_S = 2.0
+AFTER_STRIKE_S = 4.0  # who asks so soon after a strike may have had to ask twice
+JITTER_S = 0.3  # two who ask within it may come to the queue in any order
+OVERTAKEN_MAX = 2
+LOCK, GUARDED, COUNTER = "/locks/{c}lock", "/kv/{c}guarded", "/kv/{c}count"
+TIMEOUT_S = 40.0
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A lock that a client got."""
+
+    owner: str
+    asked_at: float
+    told_at: float
+    fence: int
+
+
+class Contest:
+    """One cluster, and threads that want something of it until the time is up."""
+
+    def __init__(self, scene: Scene, seconds: float) -> None:
+        self.scene = scene
+        self.until = time.monotonic() + seconds
+        self.struck: list[float] = []
+        gateways = [process for process in scene.cluster.processes() if process.role == "gateway"]
+        self._ports = [gateway.ports[0] for gateway in gateways]
+        self.lock = threading.Lock()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the time is not up."""
+        return time.monotonic() < self.until
+
+    def run(self, clients: int, client: Callable[[int, "Door"], None]) -> None:
+        """Let clients do their work while leaders are struck; what they raise is a violation."""
+
+        def guarded(number: int) -> None:
+            door = Door(self._ports, self.scene.chance("client", number))
+            try:
+                client(number, door)
+            except Exception as error:  # noqa: BLE001 - in a thread: it must be told
+                self.scene.violate(f"client {number}: {type(error).__name__}: {error}")
+            finally:
+                door.close()
+
+        threads = [threading.Thread(target=guarded, args=(number,)) for number in range(clients)]
+        for thread in threads:
+            thread.start()
+        while self.is_on:
+            time.sleep(min(STRIKE_EVERY_S, max(0.0, self.until - time.monotonic())))
+            if self.is_on:
+                self._strike()
+        for thread in threads:
+            thread.join(TIMEOUT_S)
+            if thread.is_alive():
+                self.scene.violate("a client did not come to its end")
+
+    def _strike(self) -> None:
+        door = Door(self._ports, self.scene.rng)
+        reply = door.send("GET", GUARDED)
+        group = int(reply.headers["x-concord-group"]) if reply is not None and reply.status == 200 else 0
+        status = door.send("GET", "/status")
+        door.close()
+        rows = status.data["groups"] if status is not None and status.status == 200 else []
+        leader = next((row["leader"] for row in rows if row["id"] == group), None)
+        if leader is None:
+            return
+        self.struck.append(time.monotonic())
+        if self.scene.rng.random() < 0.5:
+            self.scene.cluster.kill(leader)
+        else:
+            self.scene.cluster.kill(leader, signal.SIGSTOP)
+            time.sleep(STOPPED_S)
+            self.scene.cluster.kill(leader, signal.SIGCONT)
+        self.struck.append(time.monotonic())
+
+
+class Door:
+    """One client's connections, one to each gateway."""
+
+    def __init__(self, ports: Sequence[int], rng: random.Random) -> None:
+        self.rng = rng
+        self._clients = [Client(port, TIMEOUT_S) for port in ports]
+
+    def send(self, method: str, path: str, body: Any = None, once: str = "") -> Reply | None:
+        """One request through one of the gateways; None when there was no answer."""
+        try:
+            headers = {"Idempotency-Key": once} if once else None
+            return self.rng.choice(self._clients).send(method, path, body, headers)
+        except ConnectionError:
+            return None
+
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients:
+            client.close()
+
+
+# --- the lock
+
+
+def contend_for_lock(scene: Scene, seconds: float) -> None:
+    """See the module's text."""
+    contest = Contest(scene, seconds)
+    grants: list[Grant] = []
+    writes: list[tuple[int, int]] = []  # revision, fence
+    refused = Counter[str]()
+
+    def write(door: Door, fence: int) -> None:
+        reply = door.send("PUT", GUARDED, {"value": fence, "if_fence": fence})
+        with contest.lock:
+            if reply is not None and reply.status == 200:
+                writes.append((reply.data["revision"], fence))
+            refused["writes under an old fence"] += reply is not None and reply.status == 412
+
+    def client(number: int, door: Door) -> None:
+        turn = 0
+        while contest.is_on:
+            turn += 1
+            owner, asked_at = f"{number}-{turn}", time.monotonic()
+            reply = door.send("POST", LOCK + "/acquire", {"owner": owner, "ttl": 2, "wait_ms": 20_000})
+            if reply is None or reply.status != 200:
+                refused["asked in vain"] += 1
+                continue
+            fence = reply.data["fence"]
+            with contest.lock:
+                grants.append(Grant(owner, asked_at, time.monotonic(), fence))
+            write(door, fence)
+            if door.rng.random() < 0.05:  # it sleeps over its time, wakes up and believes that it still has the lock
+                time.sleep(3.5)
+                write(door, fence)
+            door.send("POST", LOCK + "/release", {"owner": owner, "fence": fence})
+
+    contest.run(LOCKERS, client)
+    _judge_locks(scene, contest, grants, writes)
+    waits = [grant.told_at - grant.asked_at for grant in grants]
+    scene.figures |= {
+        "grants": len(grants),
+        "guarded writes": len(writes),
+        "strikes at the lock's leader": len(contest.struck) // 2,
+        "longest_wait_s": max(waits),
+        **refused,
+    }
+    say(f"lock: {scene.figures}; waited p50 {percentile(waits, 0.5):.2f} s")
+
+
+def _judge_locks(scene: Scene, contest: Contest, grants: list[Grant], writes: list[tuple[int, int]]) -> None:
+    fences = [grant.fence for grant in grants]
+    for fence, times in Counter(fences).items():
+        if times > 1:
+            scene.violate(f"fence {fence} was given {times} times")
+    told, highest = sorted(grants, key=lambda grant: grant.told_at), 0
+    position = 0
+    for grant in sorted(grants, key=lambda grant: grant.asked_at):
+        while position < len(told) and told[position].told_at < grant.asked_at:
+            highest = max(highest, told[position].fence)
+            position += 1
+        if grant.fence <= highest:
+            scene.violate(f"{grant.owner} got fence {grant.fence}, but {highest} had been given before it asked")
+    newest = 0
+    for revision, fence in sorted(writes):
+        if fence < newest:
+            scene.violate(f"a write under fence {fence} was accepted at {revision}, after one under {newest}")
+        newest = max(newest, fence)
+    scene.figures["overtaken at most"] = _judge_fairness(scene, contest, grants)
+
+
+def _judge_fairness(scene: Scene, contest: Contest, grants: list[Grant]) -> int:
+    """How many who asked later were served before somebody, at most; those who asked around a strike do not count."""
+    calm = [
+        grant
+        for grant in grants
+        if not any(-1.0 < grant.asked_at - struck < AFTER_STRIKE_S for struck in contest.struck)
+    ]
+    worst = 0
+    for grant in calm:
+        overtakers = [
+            other for other in calm if other.asked_at > grant.asked_at + JITTER_S and other.fence < grant.fence
+        ]
+        worst = max(worst, len(overtakers))
+        if len(overtakers) > OVERTAKEN_MAX:
+            scene.violate(f"{grant.owner} was overtaken by {[other.owner for other in overtakers]}")
+    return worst
+
+
+# --- the quota
+
+
+def contend_for_quota(scene: Scene, seconds: float) -> None:
+    """See the module's text."""
+    contest = Contest(scene, seconds)
+    told, unknown = Counter[int](), Counter[str]()
+    ask = {"limit": LIMIT, "window": WINDOW_S}
+
+    def client(number: int, door: Door) -> None:
+        del number
+        while contest.is_on:
+            reply = door.send("POST", "/limits/{c}quota/acquire", ask)
+            with contest.lock:
+                if reply is None or reply.status not in {200, 429, 503}:
+                    unknown["answers that are not known"] += 1
+                elif reply.status == 200 and reply.data["allowed"]:
+                    told[reply.data["remaining"]] += 1
+
+    contest.run(TAKERS, client)
+    windows, lost = max(told.values(), default=0), unknown.total()
+    whole = windows - 1  # the last one was perhaps not used up
+    missing = sum(max(0, whole - told[left]) for left in range(LIMIT))
+    if told[LIMIT - 1] > windows or set(told) - set(range(LIMIT)) or missing > lost:
+        scene.violate(f"{missing} of {whole} windows of {LIMIT} are missing, {lost} answers are not known: {told}")
+    allowed_max = (seconds // WINDOW_S + 2) * LIMIT
+    if told.total() > allowed_max:
+        scene.violate(f"{told.total()} allowed, over {allowed_max}")
+    scene.figures |= {"windows": windows, "allowed": told.total(), **unknown}
+    say(f"quota: {windows} windows, {told.total()} allowed, {lost} unknown")
+
+
+# --- the count
+
+
+def contend_for_count(scene: Scene, seconds: float) -> None:
+    """See the module's text."""
+    contest = Contest(scene, seconds)
+    asked, dropped = Counter[str](), Counter[str]()
+
+    def client(number: int, door: Door) -> None:
+        turn = 0
+        while contest.is_on:
+            turn += 1
+            by, once = door.rng.randint(1, 9), f"{scene.seed}-{number}-{turn}"
+            asked["sum"] += by
+            asked["increments"] += 1
+            while True:
+                reply = door.send("POST", COUNTER + "/increment", {"by": by}, once)
+                if door.rng.random() < 0.2:
+                    dropped["answers thrown away"] += 1
+                elif reply is not None and reply.status == 200:
+                    break
+
+    contest.run(COUNTERS, client)
+    door = Door(contest._ports, scene.rng)
+    reply = door.send("GET", COUNTER)
+    found = reply.data["value"] if reply is not None and reply.status == 200 else reply
+    door.close()
+    if found != asked["sum"]:
+        scene.violate(f"the count is {found}, {asked['sum']} was asked for")
+    scene.figures |= {"increments": asked["increments"], **dropped}
+    say(f"count: {asked['increments']} increments, {dropped['answers thrown away']} answers thrown away, sum {found}")
+
+
+CONTESTS: dict[str, Callable[[Scene, float], None]] = {
+    "lock": contend_for_lock,
+    "quota": contend_for_quota,
+    "count": contend_for_count,
+}
+
+
+def main() -> int:
+    """Run the program."""
+    flags = parser(__doc__, rounds=1)
+    flags.add_argument("--minutes", type=float, default=10.0, help="of each contest (%(default)s)")
+    flags.add_argument("--contests", nargs="+", choices=CONTESTS, default=list(CONTESTS))
+    arguments = flags.parse_args()
+
+    def scenario(scene: Scene) -> None:
+        scene.cluster.start()
+        door = Door([scene.cluster.port], scene.rng)
+        door.send("PUT", GUARDED, {"value": 0})
+        door.close()
+        for name in arguments.contests:
+            CONTESTS[name](scene, 60 * arguments.minutes)
+
+    return play(arguments, scenario, more_flags=("--gateways", str(GATEWAYS)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

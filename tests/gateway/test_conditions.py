@@ -1,0 +1,290 @@
+"""Conditional writes, counters, client's own retries and values that are not JSON, over HTTP."""
+
+import base64
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.gateway.double import Client, Reply, run
+from tests.gateway.machines import MachineCluster
+
+KEY = "/api/v1/kv/k"
+
+
+def play(scenario: Callable[[Client], Awaitable[None]]) -> None:
+    run(scenario, MachineCluster())
+
+
+async def put(client: Client, value: object = 1, target: str = KEY, **more: object) -> Reply:
+    return await client.send("PUT", target, {"value": value, **more})
+
+
+def header(name: str, value: str) -> list[tuple[str, str]]:
+    return [(name, value)]
+
+
+def test_a_revision_from_one_answer_is_a_condition_of_the_next() -> None:
+    async def scenario(client: Client) -> None:
+        first = await put(client, 1)
+        read = await client.send("GET", KEY + "?meta=true")
+        assert read.headers["etag"] == first.headers["etag"] == f'"{read.data["revision"]}"'
+        second = await client.send("PUT", KEY, {"value": 2}, headers=header("if-match", first.headers["etag"]))
+        assert second.status == 200
+        late = await client.send("PUT", KEY, {"value": 3}, headers=header("if-match", first.headers["etag"]))
+        assert (late.status, late.code, late.headers["etag"]) == (412, "PRECONDITION_FAILED", second.headers["etag"])
+        assert late.json["error"]["applied"] is False
+        late = await client.send("DELETE", KEY, headers=header("if-match", first.headers["etag"]))
+        assert late.status == 412
+        assert (await client.send("GET", KEY)).data == {"value": 2}
+        assert (await client.send("DELETE", KEY, headers=header("if-match", "*"))).status == 200
+        assert (await client.send("DELETE", KEY, headers=header("if-match", "*"))).status == 412
+
+    play(scenario)
+
+
+def test_only_the_first_of_two_creates_a_key() -> None:
+    async def scenario(client: Client) -> None:
+        create = header("if-none-match", "*")
+        assert (await client.send("PUT", KEY, {"value": 1}, headers=create)).status == 200
+        assert (await client.send("PUT", KEY, {"value": 2}, headers=create)).status == 412
+        assert (await put(client, 3, if_absent=True)).status == 412
+        assert (await put(client, 3, if_revision=0)).status == 412
+        assert (await put(client, 3, if_absent=False)).status == 200
+        assert (await put(client, 1, "/api/v1/kv/other", if_absent=False)).status == 412
+
+    play(scenario)
+
+
+def test_a_value_is_compared_as_json_not_as_text() -> None:
+    async def scenario(client: Client) -> None:
+        await client.send("PUT", KEY, raw=b'{"value": {"b": [1, 2],  "a": null}}')
+        assert (await put(client, 2, if_value={"a": None, "b": [2, 1]})).status == 412
+        assert (await put(client, 2, if_value={"a": None, "b": [1, 2]})).status == 200
+        assert (await put(client, 3, if_value=True)).status == 412
+        assert (await put(client, None, if_value=2)).status == 200
+        assert (await put(client, 4, if_value=None)).status == 200
+
+    play(scenario)
+
+
+def test_a_holder_of_an_older_fence_cannot_write_once_its_successor_has() -> None:
+    async def scenario(client: Client) -> None:
+        assert (await put(client, "old", if_fence=5)).status == 200
+        assert (await put(client, "new", if_fence=9)).status == 200
+        assert (await put(client, "late", if_fence=5)).status == 412
+        await put(client, "by somebody without a fence")
+        assert (await put(client, "late", if_fence=8)).status == 412
+        assert (await client.send("POST", KEY + "/touch", {"ttl": 5, "if_fence": 8})).status == 412
+        assert (await client.send("DELETE", KEY, {"if_fence": 8})).status == 412
+        assert (await client.send("DELETE", KEY, {"if_fence": 9})).status == 200
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("if-match", "5"),
+        ("if-match", '"x"'),
+        ("if-match", 'W/"5"'),
+        ("if-match", '"1", "2"'),
+        ("if-match", '"99999999999999999999"'),
+        ("if-none-match", '"5"'),
+        ("if-none-match", "x"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_condition_that_cannot_be_checked_is_refused(method: str, name: str, value: str) -> None:
+    async def scenario(client: Client) -> None:
+        body = {"value": 1} if method == "PUT" else None
+        reply = await client.send(method, KEY, body, headers=header(name, value))
+        assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
+        assert name in reply.json["error"]["message"]
+        assert not client.cluster.calls
+
+    play(scenario)
+
+
+def test_conditions_that_contradict_one_another_are_refused() -> None:
+    async def scenario(client: Client) -> None:
+        both = [("if-match", '"5"'), ("if-none-match", "*")]
+        assert (await client.send("PUT", KEY, {"value": 1}, headers=both)).status == 400
+        body = {"value": 1, "if_absent": False}
+        assert (await client.send("PUT", KEY, body, headers=header("if-none-match", "*"))).status == 400
+        body = {"value": 1, "if_revision": 4}
+        assert (await client.send("PUT", KEY, body, headers=header("if-match", '"5"'))).status == 400
+
+    play(scenario)
+
+
+def test_items_of_a_bulk_request_have_conditions_of_their_own() -> None:
+    async def scenario(client: Client) -> None:
+        await put(client, 1, "/api/v1/kv/a")
+        operations = [{"key": "a", "value": 2, "if_absent": True}, {"key": "b", "value": 2, "if_absent": True}]
+        reply = await client.send("POST", "/api/v1/kv/bulk", {"operations": operations})
+        assert reply.data == [
+            {"key": "a", "status": "error", "error": "PRECONDITION_FAILED"},
+            {"key": "b", "status": "ok"},
+        ]
+        keys = ["a", {"key": "b", "if_value": 3}, {"key": "c"}]
+        reply = await client.send("POST", "/api/v1/kv/bulk/delete", {"keys": keys})
+        assert [item["status"] for item in reply.data] == ["ok", "error", "ok"]
+        touches = [{"key": "b", "ttl": 9, "if_value": 2}, {"key": "b", "ttl": 9, "if_value": 3}]
+        reply = await client.send("POST", "/api/v1/kv/bulk/touch", {"operations": touches})
+        assert [item["status"] for item in reply.data] == ["ok", "error"]
+        read = await client.send("POST", "/api/v1/kv/bulk/get", {"keys": ["b"], "meta": True})
+        assert read.data["b"]["revision"] > 0
+
+    play(scenario)
+
+
+def test_an_atomic_bulk_request_is_done_whole_or_not_at_all() -> None:
+    async def scenario(client: Client) -> None:
+        def bulk(*items: dict[str, object]) -> dict[str, object]:
+            return {"operations": list(items), "atomic": True}
+
+        good, bad = {"key": "{t}a", "value": 1}, {"key": "{t}b", "value": 1, "if_absent": False}
+        reply = await client.send("POST", "/api/v1/kv/bulk", bulk(good, bad))
+        assert (reply.status, reply.code) == (412, "PRECONDITION_FAILED")
+        assert "item 1" in reply.json["error"]["message"]
+        assert (await client.send("GET", "/api/v1/kv/%7Bt%7Da")).status == 404
+        reply = await client.send("POST", "/api/v1/kv/bulk", bulk(good, {"key": "{t}b", "value": 2}))
+        assert reply.data == [{"key": "{t}a", "status": "ok"}, {"key": "{t}b", "status": "ok"}]
+        touches = {"operations": [{"key": "{t}a", "ttl": 5}, {"key": "{t}gone", "ttl": 5}], "atomic": True}
+        assert (await client.send("POST", "/api/v1/kv/bulk/touch", touches)).status == 404
+        assert (await client.send("GET", "/api/v1/kv/%7Bt%7Da/ttl")).data == {"ttl": None}
+        reply = await client.send("POST", "/api/v1/kv/bulk/delete", {"keys": ["{t}a", "{t}gone"], "atomic": True})
+        assert reply.data == [{"key": "{t}a", "status": "ok"}, {"key": "{t}gone", "status": "ok"}]
+        calls = len(client.cluster.calls)
+        apart = await client.send("POST", "/api/v1/kv/bulk/delete", {"keys": ["a", "b"], "atomic": True})
+        assert (apart.status, apart.code, len(client.cluster.calls)) == (422, "CROSS_GROUP", calls)
+
+    play(scenario)
+
+
+def test_a_counter_adds_up_within_its_bounds() -> None:
+    async def scenario(client: Client) -> None:
+        async def add(**body: object) -> Reply:
+            return await client.send("POST", KEY + "/increment", body or None)
+
+        reply = await add()
+        assert (reply.data["value"], reply.headers["etag"]) == (1, f'"{reply.data["revision"]}"')
+        assert (await add(by=-5)).data["value"] == -4
+        assert (await add(by=10, max=5)).code == "CONFLICT"
+        assert (await add(by=(1 << 63) - 1)).data["value"] == (1 << 63) - 5
+        assert (await add(by=100)).code == "CONFLICT"
+        assert (await client.send("GET", KEY)).data == {"value": (1 << 63) - 5}
+        await put(client, "text")
+        assert (await add()).status == 409
+        made = await client.send("POST", "/api/v1/kv/new/increment", {"initial": 40, "by": 2, "ttl": 60})
+        assert made.data["value"] == 42
+        await client.send("POST", "/api/v1/kv/new/increment", {"ttl": 600})
+        assert (await client.send("GET", "/api/v1/kv/new?with_ttl=1")).data == {"value": 43, "ttl": 60}
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"by":1.5}', b'{"by":"1"}', b'{"by":9223372036854775808}', b'{"ttl":0}', b'{"x":1}', b"[]", b"{"]
+)
+def test_a_bad_increment_is_refused(body: bytes) -> None:
+    async def scenario(client: Client) -> None:
+        reply = await client.send("POST", KEY + "/increment", raw=body)
+        assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
+        assert not client.cluster.calls
+
+    play(scenario)
+
+
+def test_a_key_may_be_named_like_the_sub_route() -> None:
+    async def scenario(client: Client) -> None:
+        await put(client, 1, "/api/v1/kv/x/increment")
+        assert (await client.send("GET", "/api/v1/kv/x%2Fincrement")).data == {"value": 1}
+        assert (await client.send("POST", "/api/v1/kv/x%2Fincrement/increment")).data["value"] == 2
+
+    play(scenario)
+
+
+def test_a_retry_with_the_same_idempotency_key_is_answered_from_memory() -> None:
+    async def scenario(client: Client) -> None:
+        once = header("idempotency-key", "abc")
+        first = await client.send("POST", KEY + "/increment", {"by": 5}, headers=once)
+        again = await client.send("POST", KEY + "/increment", {"by": 5}, headers=once)
+        assert (again.status, again.body) == (first.status, first.body)
+        other = await client.send("POST", KEY + "/increment", {"by": 6}, headers=once)
+        assert (other.status, other.code) == (409, "CONFLICT")
+        assert (await client.send("GET", KEY)).data == {"value": 5}
+        bulk = {"operations": [{"key": f"k{number}", "value": number} for number in range(20)]}
+        assert (
+            await client.send("POST", "/api/v1/kv/bulk", bulk, headers=header("idempotency-key", "b"))
+        ).status == 200
+        bulk["operations"][0]["value"] = 99
+        reply = await client.send("POST", "/api/v1/kv/bulk", bulk, headers=header("idempotency-key", "b"))
+        assert {item["error"] for item in reply.data} == {"CONFLICT"}
+        for bad in ("", "x" * 201, "a b", "a\tb", "é"):
+            reply = await client.send("POST", KEY + "/increment", headers=header("idempotency-key", bad))
+            assert reply.status == 400, bad
+
+    play(scenario)
+
+
+def test_bytes_come_back_as_they_came_with_their_type() -> None:
+    data = bytes(range(256))
+
+    async def scenario(client: Client) -> None:
+        kind = "image/png; name=x"
+        reply = await client.send("PUT", KEY + "?ttl=60", raw=data, headers=header("content-type", kind))
+        assert reply.status == 200
+        for headers, query in ((header("accept", "image/*, text/plain"), ""), ([], "?raw=true")):
+            reply = await client.send("GET", KEY + query, headers=headers)
+            assert (reply.body, reply.headers["content-type"]) == (data, kind)
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert "sandbox" in reply.headers["content-security-policy"]
+        shown = {"value": base64.b64encode(data).decode(), "encoding": "base64", "content_type": kind}
+        for headers in ([], header("accept", "*/*"), header("accept", "application/json")):
+            assert (await client.send("GET", KEY, headers=headers)).data == shown
+        assert (await client.send("GET", KEY + "/ttl")).data == {"ttl": 60}
+        read = await client.send("POST", "/api/v1/kv/bulk/get", {"keys": ["k"]})
+        assert read.data == {"k": {"status": "ok", **shown}}
+        listed = await client.send("GET", "/api/v1/kv?values")
+        assert listed.data == [{"key": "k", **shown}]
+        assert (await client.send("POST", KEY + "/increment")).status == 409
+        assert (await put(client, 1, if_value=1)).status == 412
+        await put(client, [1.50])
+        reply = await client.send("GET", KEY + "?raw")
+        assert (reply.body, reply.headers["content-type"]) == (b"[1.5]", "application/json")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/x-www-form-urlencoded"]
+)
+def test_what_clients_call_json_is_json(kind: str) -> None:
+    async def scenario(client: Client) -> None:
+        reply = await client.send("PUT", KEY, {"value": 7}, headers=header("content-type", kind))
+        assert (reply.status, (await client.send("GET", KEY)).data) == (200, {"value": 7})
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["text", "x" * 300 + "/y", "text/pl\tain", "täxt/plain"])
+def test_a_bad_content_type_is_refused(kind: str) -> None:
+    async def scenario(client: Client) -> None:
+        reply = await client.send("PUT", KEY, raw=b"x", headers=header("content-type", kind))
+        assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
+        assert not client.cluster.calls
+
+    play(scenario)
+
+
+def test_a_stale_answer_that_is_too_old_is_read_again_from_the_leader() -> None:
+    async def scenario(client: Client) -> None:
+        await put(client)
+        stale = KEY + "?consistency=stale&max_age_ms="
+        assert (await client.send("GET", stale + "7")).headers["x-concord-consistency"] == "stale"
+        assert (await client.send("GET", stale + "6")).headers["x-concord-consistency"] == "linearizable"
+        assert (await client.send("GET", KEY + "?max_age_ms=6")).status == 400
+        assert (await client.send("GET", stale + "-1")).status == 400
+
+    play(scenario)

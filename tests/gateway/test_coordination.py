@@ -1,0 +1,313 @@
+"""Transactions, rate limits, locks and services over HTTP."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.gateway.double import Client, Reply, run, until
+from tests.gateway.machines import MachineCluster
+from wire.messages import AwaitLockRequest, LeaveQueue, WriteRequest
+
+LOCK = "/api/v1/locks/orders%2F7"
+
+
+def play(scenario: Callable[[Client, MachineCluster], Awaitable[None]]) -> None:
+    cluster = MachineCluster()
+
+    async def bound(client: Client) -> None:
+        await scenario(client, cluster)
+
+    run(bound, cluster)
+
+
+async def post(client: Client, path: str, body: object = None, gone: asyncio.Event | None = None) -> Reply:
+    return await client.send("POST", "/api/v1" + path, body, gone=gone)
+
+
+# --- transactions
+
+
+def test_a_transaction_takes_one_branch_at_one_revision() -> None:
+    async def scenario(client: Client, _: MachineCluster) -> None:
+        take = {
+            "compare": [{"key": "{s}stock", "value": 0, "op": ">"}, {"key": "{s}order", "exists": False}],
+            "success": [
+                {"op": "increment", "key": "{s}stock", "by": -1},
+                {"op": "put", "key": "{s}order", "value": {"by": "me"}, "ttl": 60},
+                {"op": "get", "key": "{s}order"},
+                {"op": "delete", "key": "{s}basket"},
+            ],
+            "failure": [{"op": "get", "key": "{s}stock"}, {"op": "get", "key": "{s}nothing"}],
+        }
+        none = await post(client, "/txn", take)
+        assert none.data["succeeded"] is False
+        assert none.data["results"] == [
+            {"key": "{s}stock", "status": "error", "error": "not_found"},
+            {"key": "{s}nothing", "status": "error", "error": "not_found"},
+        ]
+        await client.send("PUT", "/api/v1/kv/%7Bs%7Dstock", {"value": 3})
+        done = await post(client, "/txn", take)
+        revision = done.data["revision"]
+        assert done.data == {
+            "succeeded": True,
+            "results": [
+                {"key": "{s}stock", "status": "ok", "value": 2, "revision": revision},
+                {"key": "{s}order", "status": "ok"},
+                {"key": "{s}order", "status": "ok", "value": {"by": "me"}, "revision": revision},
+                {"key": "{s}basket", "status": "ok", "deleted": False},
+            ],
+            "revision": revision,
+        }
+        assert (await post(client, "/txn", take)).data["succeeded"] is False
+
+    play(scenario)
+
+
+def test_a_transaction_that_cannot_be_done_whole_is_not_done() -> None:
+    async def scenario(client: Client, _: MachineCluster) -> None:
+        await client.send("PUT", "/api/v1/kv/%7Bs%7Dtext", {"value": "x"})
+        for last, status in (
+            ({"op": "increment", "key": "{s}text"}, 409),
+            ({"op": "touch", "key": "{s}gone", "ttl": 5}, 404),
+            ({"op": "put", "key": "{s}text", "value": 1, "if_value": "y"}, 412),
+        ):
+            reply = await post(client, "/txn", {"success": [{"op": "put", "key": "{s}a", "value": 1}, last]})
+            assert (reply.status, "item 1" in reply.json["error"]["message"]) == (status, True), reply.body
+        assert (await client.send("GET", "/api/v1/kv/%7Bs%7Da")).status == 404
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "INVALID_REQUEST"),
+        ({"success": [{"op": "put", "key": "a"}]}, "INVALID_REQUEST"),
+        ({"success": [{"op": "steal", "key": "a"}]}, "INVALID_REQUEST"),
+        ({"success": [{"op": "get", "key": ""}]}, "INVALID_KEY"),
+        ({"success": [{"op": "get", "key": "a"}, {"op": "get", "key": "b"}]}, "CROSS_GROUP"),
+        ({"compare": [{"key": "a", "exists": True}], "failure": [{"op": "get", "key": "b"}]}, "CROSS_GROUP"),
+        ({"compare": [{"key": "a"}]}, "INVALID_REQUEST"),
+        ({"compare": [{"key": "a", "exists": True, "revision": 1}]}, "INVALID_REQUEST"),
+        ({"compare": [{"key": "a", "exists": True, "op": "<"}]}, "INVALID_REQUEST"),
+        ({"compare": [{"key": "a", "revision": -1}]}, "INVALID_REQUEST"),
+        ({"compare": [{"key": "a", "value": 1, "op": "~"}]}, "INVALID_REQUEST"),
+        ({"success": [{"op": "get", "key": "a"}] * 501}, "BATCH_TOO_LARGE"),
+    ],
+)
+def test_a_bad_transaction_is_refused(body: object, code: str) -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        reply = await post(client, "/txn", body)
+        assert (reply.code, cluster.calls) == (code, []), reply.body
+
+    play(scenario)
+
+
+# --- rate limits
+
+
+@pytest.mark.parametrize("algorithm", ["fixed", "gcra"])
+def test_a_limit_is_exact_and_says_what_is_left(algorithm: str) -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        cluster.now_ms = 20_000
+        ask = {"limit": 10, "window": 5, "cost": 2, "algorithm": algorithm}
+        replies = [await post(client, "/limits/api/acquire", ask) for _ in range(7)]
+        assert [reply.data["allowed"] for reply in replies] == [True] * 5 + [False] * 2
+        assert [reply.data["remaining"] for reply in replies[:5]] == [8, 6, 4, 2, 0]
+        assert all(reply.status == 200 for reply in replies)
+        assert replies[0].headers["ratelimit-limit"] == "10"
+        assert replies[0].headers["ratelimit-remaining"] == "8"
+        assert replies[0].headers["ratelimit-policy"] == "10;w=5"
+        assert (replies[5].headers["retry-after"], "retry-after" in replies[0].headers) == (
+            {"fixed": "5", "gcra": "1"}[algorithm],
+            False,
+        )
+        cluster.now_ms += replies[5].data["retry_after_ms"]
+        assert (await post(client, "/limits/api/acquire", ask)).data["allowed"]
+        assert (await post(client, "/limits/other/acquire", ask)).data["remaining"] == 8
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"limit": 0, "window": 1},
+        {"limit": -1, "window": 1},
+        {"limit": 1, "window": 0},
+        {"limit": 1 << 70, "window": 1},
+        {"limit": 1.5, "window": 1},
+        {"limit": 5, "window": 1, "cost": 6},
+        {"limit": 5, "window": 1, "cost": 0},
+        {"limit": 5, "window": 1, "algorithm": "leaky"},
+        {"limit": "5", "window": 1},
+        {"limit": 5},
+    ],
+)
+def test_a_bad_limit_is_refused(body: object) -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        reply = await post(client, "/limits/api/acquire", body)
+        assert (reply.status, reply.code, cluster.calls) == (400, "INVALID_REQUEST", [])
+
+    play(scenario)
+
+
+# --- locks
+
+
+def test_a_lock_has_one_holder_and_a_fence_that_rises() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        first = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 10})
+        assert (first.status, first.data["ttl"]) == (200, 10)
+        fence = first.data["fence"]
+        other = await post(client, "/locks/l/acquire", {"owner": "b", "ttl": 10})
+        assert (other.status, other.code) == (409, "CONFLICT")
+        assert other.json["error"]["holder"] == {"owner": "a", "fence": fence, "ttl": 10}
+        again = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 20})
+        assert again.data == {"fence": fence, "ttl": 20}
+        for owner, wrong in (("a", fence + 1), ("b", fence), ("a", 0)):
+            assert (await post(client, "/locks/l/release", {"owner": owner, "fence": wrong})).status == 409
+            assert (await post(client, "/locks/l/renew", {"owner": owner, "fence": wrong, "ttl": 9})).status == 409
+        assert (await post(client, "/locks/l/renew", {"owner": "a", "fence": fence, "ttl": 9})).data["ttl"] == 9
+        assert (await post(client, "/locks/l/release", {"owner": "a", "fence": fence})).body == b'{"status":"ok"}'
+        assert (await post(client, "/locks/l/release", {"owner": "a", "fence": fence})).status == 409
+        later = await post(client, "/locks/l/acquire", {"owner": "b", "ttl": 1})
+        assert later.data["fence"] > fence
+        cluster.now_ms += 1_001
+        expired = await post(client, "/locks/l/renew", {"owner": "b", "fence": later.data["fence"], "ttl": 9})
+        assert expired.status == 409
+        assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 1})).data["fence"] > later.data["fence"]
+
+    play(scenario)
+
+
+def test_who_waits_is_handed_the_lock_in_turn() -> None:
+    async def scenario(client: Client, _: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        order: list[str] = []
+
+        async def wait_for(owner: str) -> None:
+            reply = await post(client, "/locks/l/acquire", {"owner": owner, "ttl": 60, "wait_ms": 20_000})
+            order.append(owner)
+            await post(client, "/locks/l/release", {"owner": owner, "fence": reply.data["fence"]})
+
+        waiting = []
+        for owner in "bcd":
+            waiting.append(asyncio.ensure_future(wait_for(owner)))
+            await asyncio.sleep(0.02)
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        await asyncio.gather(*waiting)
+        assert order == ["b", "c", "d"]
+
+    play(scenario)
+
+
+def test_who_waits_in_vain_leaves_the_queue() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        late = await post(client, "/locks/l/acquire", {"owner": "b", "ttl": 60, "wait_ms": 30})
+        assert (late.status, late.json["error"]["holder"]["owner"]) == (409, "a")
+        assert cluster.requests(AwaitLockRequest)
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
+
+    play(scenario)
+
+
+def test_who_goes_away_while_waiting_leaves_the_queue() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        body = {"owner": "b", "ttl": 60, "wait_ms": 20_000}
+        waiting = asyncio.ensure_future(post(client, "/locks/l/acquire", body, gone))
+        await asyncio.sleep(0.02)
+        gone.set()
+        assert (await waiting).status == 0
+        await until(lambda: any(isinstance(one.operation, LeaveQueue) for one in cluster.requests(WriteRequest)))
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("acquire", {"owner": "", "ttl": 1}),
+        ("acquire", {"owner": "a", "ttl": 0}),
+        ("acquire", {"owner": "a", "ttl": 1, "wait_ms": -1}),
+        ("acquire", {"owner": "a", "ttl": 1, "wait_ms": 30_001}),
+        ("acquire", {"owner": "x" * 256, "ttl": 1}),
+        ("acquire", {"owner": "a", "ttl": 1 << 80}),
+        ("renew", {"owner": "a", "fence": -1, "ttl": 1}),
+        ("renew", {"owner": "a", "fence": "1", "ttl": 1}),
+        ("release", {"owner": "a", "fence": 1 << 64}),
+        ("release", {"owner": "a"}),
+    ],
+)
+def test_a_bad_request_about_a_lock_is_refused(verb: str, body: object) -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        reply = await post(client, f"/locks/l/{verb}", body)
+        assert (reply.status, reply.code, cluster.calls) == (400, "INVALID_REQUEST", [])
+
+    play(scenario)
+
+
+# --- services
+
+
+def test_a_service_lists_its_living_instances() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        path = "/api/v1/services/web/"
+        body = {"address": "10.0.0.1", "port": 80, "metadata": {"zone": "a"}, "ttl": 10}
+        assert (await client.send("PUT", path + "one", body)).status == 200
+        assert (await client.send("PUT", path + "two", {"address": "::1", "port": 81, "ttl": 30})).status == 200
+        assert (await client.send("PUT", "/api/v1/services/webber/x", body)).status == 200
+        listed = await client.send("GET", "/api/v1/services/web")
+        assert [(one["instance"], one["port"], one["ttl"], one["metadata"]) for one in listed.data] == [
+            ("one", 80, 10, {"zone": "a"}),
+            ("two", 81, 30, None),
+        ]
+        assert (await post(client, "/services/web/one/touch", {"ttl": 60})).status == 200
+        cluster.now_ms += 31_000
+        await client.send("PUT", "/api/v1/kv/tick", {"value": 1})
+        for group in cluster.groups:  # time passes in every group
+            await client.send("PUT", "/api/v1/kv/" + cluster.key_in(group), {"value": 1})
+        listed = await client.send("GET", "/api/v1/services/web")
+        assert [one["instance"] for one in listed.data] == ["one"]
+        assert (await post(client, "/services/web/two/touch", {"ttl": 60})).status == 404
+        assert (await client.send("DELETE", path + "one")).data["deleted"] is True
+        assert (await client.send("GET", "/api/v1/services/web")).data == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("name", ["a%20b", "%2F", "a%2Fb", "x" * 201, "%00", "caf%C3%A9"])
+def test_a_bad_name_of_a_service_is_refused(name: str) -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        reply = await client.send("GET", "/api/v1/services/" + name)
+        body = {"address": "a", "port": 1, "ttl": 1}
+        other = await client.send("PUT", f"/api/v1/services/s/{name}", body)
+        assert {(one.status, one.code) for one in (reply, other)} == {(400, "INVALID_KEY")}
+        assert not cluster.calls
+
+    play(scenario)
+
+
+def test_paths_that_name_nothing_are_told_apart_from_wrong_methods() -> None:
+    async def scenario(client: Client, _: MachineCluster) -> None:
+        for method, path, status, allow in (
+            ("GET", "/locks/l/acquire", 405, "POST"),
+            ("POST", "/locks/l/steal", 404, ""),
+            ("POST", "/locks/l", 404, ""),
+            ("POST", "/locks//acquire", 404, ""),
+            ("GET", "/limits/l", 404, ""),
+            ("POST", "/services/s", 405, "GET, HEAD"),
+            ("GET", "/services/s/i", 405, "DELETE, PUT"),
+            ("GET", "/services/s/i/j", 404, ""),
+        ):
+            reply = await client.send(method, "/api/v1" + path)
+            assert (reply.status, reply.headers.get("allow", "")) == (status, allow), path
+
+    play(scenario)
