@@ -16,8 +16,8 @@ from gateway.cluster import Cluster
 from gateway.dispatch import Dispatcher
 from gateway.divergence import DivergenceWatch
 from gateway.docs import Docs
-from gateway.guard import Guard, let_everyone_in
-from gateway.health import Health, HealthPace
+from gateway.guard import TokenGuard, let_everyone_in
+from gateway.health import Check, Health, HealthPace
 from gateway.kv import KeyValue
 from gateway.limits import HttpLimits
 from gateway.locks import Locks
@@ -30,9 +30,12 @@ from gateway.routes import ROUTES, Handler
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.status import StatusPage
+from gateway.tokens import TokenRoutes
 from gateway.transactions import Transactions
 from gateway.watch import Hub, Watching, WatchPace
+from placement.leader import LeaderCaller, LeaderGuess
 from placement.maps import MapHolder
+from placement.tokens.watcher import TokenWatcher
 from placement.watcher import MapWatcher
 from wire.messages import ClusterMap
 
@@ -43,7 +46,6 @@ class Gateway:
     Args:
         settings: what the process was told.
         open_channel: makes an RPC channel to `host:port`.
-        guard: lets requests in.
         limits: limits of the HTTP side; those of the settings when not given.
         pace: the pace of RPC attempts.
         health_pace: when things count as old.
@@ -55,7 +57,6 @@ class Gateway:
         settings: GatewaySettings,
         open_channel: Callable[[str], ClosableChannel],
         *,
-        guard: Guard = let_everyone_in,
         limits: HttpLimits | None = None,
         pace: Pace = Pace(),  # noqa: B008 - frozen
         health_pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
@@ -92,21 +93,34 @@ class Gateway:
         self._quotas = Quotas(cluster)
         self._locks = Locks(cluster)
         self._services = Services(self._key_value)
+        guess = LeaderGuess(settings.nodes, lambda: self.holder.current.nodes, rng)
+        self.tokens = TokenWatcher(guess, self._pool.channel, rng) if settings.auth == "on" else None
+        self._token_guard = TokenGuard(self.tokens, settings.tokens_age_s_max) if self.tokens else None
+        self._token_routes = TokenRoutes(LeaderCaller(guess, self._pool.channel, rng), self.tokens)
         self.health = Health(
             self._router,
             caller,
             lambda: self._watcher.age_s,
             now=lambda: dt.datetime.now(dt.UTC),
+            further=self._token_checks,
             pace=health_pace,
         )
         self._status = StatusPage(settings.cluster, self._router, self._pool.channel)
         self.divergence = DivergenceWatch(lambda: list(self._router.nodes), self._status.ask)
         self._watch_figures()
-        self.dispatcher = Dispatcher(ROUTES, self._handlers(), guard, limits or settings.http_limits, self._metrics)
+        self.dispatcher = Dispatcher(
+            ROUTES,
+            self._handlers(),
+            self._token_guard or let_everyone_in,
+            limits or settings.http_limits,
+            self._metrics,
+        )
 
     async def start(self) -> None:
         """Begin to watch the map, to probe the groups and to look for states that differ."""
         self._watcher.start()
+        if self.tokens is not None:
+            self.tokens.start()
         self.health.start()
         self.divergence.start()
 
@@ -121,6 +135,8 @@ class Gateway:
         await self._locks.close()
         await self.divergence.close()
         await self.health.close()
+        if self.tokens is not None:
+            await self.tokens.close()
         await self._watcher.close()
         await self._pool.close()
 
@@ -128,6 +144,14 @@ class Gateway:
         self._router.update(newer)
         self._pool.keep(node.address for node in newer.nodes)
         self.hub.map_changed(newer)
+
+    def _token_checks(self) -> list[Check]:
+        guard = self._token_guard
+        if guard is None:
+            return []
+        return [
+            Check("tokens_fresh", guard.is_fresh, "" if guard.is_fresh else "placement has not confirmed them lately")
+        ]
 
     def _watch_figures(self) -> None:
         watch, health = self._metrics.watch, self.health
@@ -138,10 +162,14 @@ class Gateway:
         watch("groups", "Groups that own slots.", lambda: len(self._router.serving_groups()))
         watch("groups_without_leader", "Groups whose leader has not answered lately.", health.count_silent)
         watch("state_divergence", "Groups with a replica whose state was found wrong.", self.divergence.count)
+        tokens = self.tokens
+        if tokens is not None:
+            watch("tokens_age_seconds", "Time since placement confirmed the tokens.", lambda: tokens.age_s)
         watch("ready", "1 when every check of readiness holds.", lambda: all(check.ok for check in health.checks()))
 
     def _handlers(self) -> dict[str, Handler]:
-        kv, health, docs = self._key_value, self.health, Docs(ROUTES)
+        kv, health, tokens = self._key_value, self.health, self._token_routes
+        docs = Docs(ROUTES, has_auth=self.tokens is not None)
         return {
             "put": kv.put,
             "get": kv.get,
@@ -177,6 +205,10 @@ class Gateway:
             "docs": docs.page,
             "docs_script": docs.script,
             "docs_style": docs.style,
+            "token_create": tokens.create,
+            "token_list": tokens.list,
+            "token_revoke": tokens.revoke,
+            "token_rotate": tokens.rotate,
         }
 
 

@@ -5,7 +5,7 @@ leaves out is checked here, namely UTF-8 and the depth. Unknown fields are refus
 silently ignored is worse than an error. Every message names the field and, in a bulk request, the item.
 """
 
-from typing import Annotated, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from gateway.conditions import Conditional
 from gateway.errors import ApiCode, ApiError, invalid
 from gateway.json_text import LIMIT_JSON_DEPTH, json_value
 from gateway.paths import check_key
+from gateway.whole import Positive, Whole, decoder
 from wire.messages import (
     LIMIT_BULK_ITEMS,
     LIMIT_TTL_MS,
@@ -29,10 +30,14 @@ from wire.messages import (
 
 LIMIT_TTL_S = LIMIT_TTL_MS // 1000
 
-Ttl = Annotated[int, msgspec.Meta(ge=1, le=LIMIT_TTL_S)]
-Whole = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 T = TypeVar("T")
 BulkT = TypeVar("BulkT", Put, Delete, Touch)
+
+
+class Ttl(Positive):
+    """Seconds to live."""
+
+    high = LIMIT_TTL_S
 
 
 class PutBody(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,8 +56,8 @@ class TouchBody(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class IncrementBody(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /kv/{key}/increment`."""
 
-    by: Whole = 1
-    initial: Whole = 0
+    by: Whole = Whole(1)
+    initial: Whole = Whole(0)
     ttl: Ttl | None = None
     min: Whole | None = None
     max: Whole | None = None
@@ -100,14 +105,14 @@ class Bulk(msgspec.Struct, Generic[BulkT], frozen=True):
     atomic: bool
 
 
-_put = msgspec.json.Decoder(PutBody)
-_increment = msgspec.json.Decoder(IncrementBody)
-_conditional = msgspec.json.Decoder(Conditional)
-_touch = msgspec.json.Decoder(TouchBody)
-_bulk_put = msgspec.json.Decoder(_BulkPutBody)
-_bulk_touch = msgspec.json.Decoder(_BulkTouchBody)
-_bulk_delete = msgspec.json.Decoder(_BulkDeleteBody)
-_bulk_get = msgspec.json.Decoder(BulkGetBody)
+_put = decoder(PutBody)
+_increment = decoder(IncrementBody)
+_conditional = decoder(Conditional)
+_touch = decoder(TouchBody)
+_bulk_put = decoder(_BulkPutBody)
+_bulk_touch = decoder(_BulkTouchBody)
+_bulk_delete = decoder(_BulkDeleteBody)
+_bulk_get = decoder(BulkGetBody)
 
 
 def parse_put(key: str, body: bytes) -> PutItem:
@@ -265,11 +270,11 @@ def increment_item(key: str, where: str, body: IncrementBody) -> IncrementItem:
     """
     return IncrementItem(
         key,
-        by=body.by,
-        initial=body.initial,
+        by=int(body.by),
+        initial=int(body.initial),
         ttl_ms=_milliseconds(body.ttl),
-        minimum=body.min,
-        maximum=body.max,
+        minimum=None if body.min is None else int(body.min),
+        maximum=None if body.max is None else int(body.max),
         condition=body.condition(where),
     )
 

@@ -1,19 +1,17 @@
 """What a client expects of a key before it is changed: from headers, bodies and bulk items to one `Condition`."""
 
 import re
-from typing import Annotated
 
 import msgspec
 
-from gateway.errors import invalid
+from gateway.errors import ApiCode, ApiError, invalid
 from gateway.json_text import json_value
 from gateway.requests import Request
+from gateway.whole import Natural
 from wire.messages import Condition
 
 _INTEGER_MAX = (1 << 63) - 1
-_ETAG = re.compile(rb'"([0-9]{1,19})"')
-
-Revision = Annotated[int, msgspec.Meta(ge=0, le=_INTEGER_MAX)]
+_ETAG = re.compile(rb'("?)([0-9]{1,19})\1')
 
 
 class Conditional(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,9 +25,9 @@ class Conditional(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """
 
     if_absent: bool | None = None
-    if_revision: Revision | None = None
+    if_revision: Natural | None = None
     if_value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    if_fence: Revision | None = None
+    if_fence: Natural | None = None
 
     def condition(self, where: str) -> Condition | None:
         """What they amount to; `where` names the item, with a dot behind, or is "".
@@ -39,7 +37,7 @@ class Conditional(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """
         value = None if isinstance(self.if_value, msgspec.UnsetType) else json_value(self.if_value, where + "if_value")
         exists = None if self.if_absent is None else not self.if_absent
-        found = Condition(exists, self.if_revision, value, self.if_fence)
+        found = Condition(exists, _plain(self.if_revision), value, _plain(self.if_fence))
         return None if found == _NOTHING else found
 
 
@@ -50,22 +48,29 @@ def with_headers(request: Request, condition: Condition | None) -> Condition | N
     """A condition together with what If-Match and If-None-Match say.
 
     Raises:
-        ApiError: INVALID_REQUEST: another form than `"<revision>"` or `*`, or a contradiction.
+        ApiError: INVALID_REQUEST: another form than `"<revision>"` or `*`; PRECONDITION_FAILED: they cannot hold together.
     """
     match, none_match = request.header(b"if-match"), request.header(b"if-none-match")
     if match is None and none_match is None:
         return condition
-    exists = revision = None
+    found = condition or _NOTHING
     if match is not None:
-        exists, revision = True, _revision(match)
+        found = _both(found, Condition(exists=True, revision=_revision(match)))
     if none_match is not None:
-        if none_match.strip() != b"*" or match is not None:
-            raise invalid("if-none-match: only * is supported, and not together with if-match")
-        exists = False
-    given = condition or _NOTHING
-    if given.exists not in {None, exists} or (revision is not None and given.revision not in {None, revision}):
-        raise invalid("if-match, if-none-match: contradict the body")
-    return msgspec.structs.replace(given, exists=exists, revision=given.revision if revision is None else revision)
+        if none_match.strip() != b"*":
+            raise invalid("if-none-match: only * is supported")
+        found = _both(found, Condition(exists=False))
+    return found
+
+
+def _both(one: Condition, other: Condition) -> Condition:
+    """What holds when both do; `other` says something of existence and revision only."""
+    if one.exists not in {None, other.exists} or (
+        other.revision is not None and one.revision not in {None, other.revision}
+    ):
+        raise ApiError(ApiCode.PRECONDITION_FAILED, "the conditions contradict one another, so they cannot hold")
+    revision = one.revision if other.revision is None else other.revision
+    return msgspec.structs.replace(one, exists=other.exists, revision=revision)
 
 
 def _revision(header: bytes) -> int | None:
@@ -73,6 +78,10 @@ def _revision(header: bytes) -> int | None:
     if header.strip() == b"*":
         return None
     match = _ETAG.fullmatch(header.strip())
-    if match is None or int(match[1]) > _INTEGER_MAX:
+    if match is None or int(match[2]) > _INTEGER_MAX:
         raise invalid('if-match: expected "<revision>" or *')
-    return int(match[1])
+    return int(match[2])
+
+
+def _plain(number: int | None) -> int | None:
+    return None if number is None else int(number)

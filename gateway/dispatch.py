@@ -24,6 +24,7 @@ from gateway.routes import Handler, Route
 
 _log = logging.getLogger(__name__)
 
+_NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STREAM_STATUS = 200
 NO_ROUTE = "none"  # in metrics
@@ -97,14 +98,19 @@ class Dispatcher:
 
     async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
         if entry.route.always:
-            self._guard(entry.route, request)
+            request.access = self._guard(entry.route, request)
             return await entry.handler(request)
         self._admission.enter()
         try:
             if target.shape in KEYED:
                 request.key = key_in(target)
-            self._guard(entry.route, request)
-            return await entry.handler(request)
+            elif target.shape in _NAMED:
+                request.name = target.rest.decode("latin-1")
+            access = request.access = self._guard(entry.route, request)
+            answer = await entry.handler(request)
+            if not access.settled:
+                raise RuntimeError(f"the handler of {entry.route.id} did not hand its keys over to be checked")
+            return answer
         finally:
             request.done()
             self._admission.leave()

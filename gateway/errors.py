@@ -20,6 +20,8 @@ class ApiCode(enum.StrEnum):
 
     INVALID_KEY = "INVALID_KEY"
     INVALID_REQUEST = "INVALID_REQUEST"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     CONFLICT = "CONFLICT"
@@ -49,15 +51,21 @@ MEANINGS: dict[ApiCode, Meaning] = {
         retryable=False,
         text="Malformed JSON, or a missing or wrong field, parameter or header; the message names it.",
     ),
-    ApiCode.NOT_FOUND: Meaning(404, retryable=False, text="There is no such key (any more), or no such route."),
+    ApiCode.UNAUTHORIZED: Meaning(
+        401, retryable=False, text="No token, or one that is not known, was revoked or has expired."
+    ),
+    ApiCode.FORBIDDEN: Meaning(403, retryable=False, text="The token's scopes do not cover all of the request."),
+    ApiCode.NOT_FOUND: Meaning(
+        404, retryable=False, text="There is no such key (any more), no such token, or no such route."
+    ),
     ApiCode.METHOD_NOT_ALLOWED: Meaning(
         405, retryable=False, text="The route exists, but not with this method; see the header Allow."
     ),
     ApiCode.CONFLICT: Meaning(
         409,
         retryable=False,
-        text="Another holds the lock, the value is no number or would leave its range, or the idempotency key was used for "
-        "another request; nothing was applied.",
+        text="Another holds the lock, the value is no number or would leave its range, the idempotency key was used for "
+        "another request, or there are too many tokens or no other one with admin; nothing was applied.",
     ),
     ApiCode.PRECONDITION_FAILED: Meaning(
         412,
@@ -80,7 +88,9 @@ MEANINGS: dict[ApiCode, Meaning] = {
     ),
     ApiCode.INTERNAL: Meaning(500, retryable=False, text="A defect of the gateway; please report it."),
     ApiCode.CLUSTER_UNAVAILABLE: Meaning(
-        503, retryable=True, text="No leader, no quorum or overloaded: nothing was applied. See Retry-After."
+        503,
+        retryable=True,
+        text="No leader, no quorum, overloaded, or tokens that could not be confirmed: nothing was applied. See Retry-After.",
     ),
     ApiCode.TIMEOUT: Meaning(
         504,

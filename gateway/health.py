@@ -59,6 +59,7 @@ class Health:
         caller: reaches the groups, and knows when each last answered.
         map_age_s: seconds since placement confirmed the map.
         now: the wall clock, for people.
+        further: conditions beside its own.
         pace: when things count as old.
         clock: the event loop's clock, in seconds.
         sleep: `asyncio.sleep`.
@@ -71,11 +72,13 @@ class Health:
         map_age_s: Callable[[], float],
         *,
         now: Callable[[], dt.datetime],
+        further: Callable[[], list[Check]] = list,
         pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
         clock: Clock = loop_time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.draining = False
+        self._further = further
         self._router = router
         self._caller = caller
         self._map_age_s = map_age_s
@@ -108,6 +111,7 @@ class Health:
             Check("map_known", self._router.complete, "" if self._router.complete else "a slot has no group"),
             Check("map_fresh", fresh, "" if fresh else "placement has not confirmed the map lately"),
             Check("groups_answer", not silent, f"no leader answers for {shown}" if silent else ""),
+            *self._further(),
         ]
 
     def silent_groups(self, age_s: float) -> list[int]:
@@ -134,7 +138,7 @@ class Health:
 
     async def livez(self, request: Request) -> Answer:
         """`GET /livez`: the process is alive."""
-        request.query("verbose")
+        switch(request.query("verbose"), "verbose")
         return Answer(OK)
 
     async def readyz(self, request: Request) -> Answer:

@@ -50,14 +50,10 @@ class KeyValue:
         query = request.query("ttl")
         kind = media.stored_type(request)
         body = await request.body()
-        if kind:
-            item = media.raw_item(request.key, body, kind, query)
-        else:
-            media.refuse_ttl(query)
-            item = bodies.parse_put(request.key, body)
-        condition = with_headers(request, item.condition)
-        if condition is not item.condition:
-            item = msgspec.structs.replace(item, condition=condition)
+        item = media.raw_item(request.key, body, kind) if kind else bodies.parse_put(request.key, body)
+        condition, ttl_ms = with_headers(request, item.condition), item.ttl_ms or media.ttl_ms(query)
+        if condition is not item.condition or ttl_ms != item.ttl_ms:
+            item = msgspec.structs.replace(item, condition=condition, ttl_ms=ttl_ms)
         return await self.put_item(request, item, body)
 
     async def put_item(self, request: Request, item: PutItem, body: bytes) -> Answer:
@@ -127,6 +123,7 @@ class KeyValue:
         asked = consistency(request.query("consistency"))
         body = bodies.parse_bulk_get(await request.body())
         keys = list(dict.fromkeys(body.keys))
+        request.access.check(keys)
         outcomes, _ = await self._cluster.read(keys, asked, request.deadline())
         _refuse_if_nothing_done(outcomes)
         check_size(outcomes)
@@ -140,6 +137,7 @@ class KeyValue:
 
     async def answer_page(self, query: ListQuery, request: Request, render: Callable[[ListEntry], bytes]) -> Answer:
         """A page of keys, each as `render` shows it."""
+        request.access.check((query.prefix,))
         merge = await self._merge(query, request.deadline())
         cursor = encode_cursor(merge.page[-1].key) if merge.more and merge.page else ""
         headers = (_consistency_header(query.consistency),)
@@ -178,6 +176,7 @@ class KeyValue:
     ) -> Answer:
         operation, deadline, once = bulk.operation, request.deadline(), once_of(request, body)
         keys = keys_of(operation)
+        request.access.check(keys)
         outcomes: Sequence[Outcome]
         if bulk.atomic:
             outcomes = await write_atomically(self._cluster, operation, deadline, once)
@@ -215,7 +214,7 @@ def page_query(query: Mapping[str, str], prefix: str) -> ListQuery:
         ApiError: INVALID_REQUEST.
     """
     limit = whole_number(query, "limit", 1, LIMIT_LIST_ITEMS)
-    after = decode_cursor(query["cursor"]) if "cursor" in query else ""
+    after = decode_cursor(query["cursor"]) if query.get("cursor") else ""
     if not after.startswith(prefix) and after:
         raise invalid("cursor: belongs to a listing with another prefix")
     return ListQuery(prefix, after, LIMIT_LIST_ITEMS if limit is None else limit, consistency=consistency(query))

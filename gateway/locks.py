@@ -6,7 +6,7 @@ handed on, and steps out of the queue when its client has waited long enough or 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from gateway.errors import ApiCode, ApiError, from_failure
 from gateway.idempotency import once_of
 from gateway.requests import ClientGoneError, Request
 from gateway.results import granted, result_of
+from gateway.whole import Natural, Positive, decoder
 from wire.errors import RpcError
 from wire.messages import (
     AcquireLock,
@@ -40,36 +41,42 @@ _ASIDE_S = 5.0  # for stepping out of the queue behind a client's back
 T = TypeVar("T")
 
 Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Ttl = Annotated[int, msgspec.Meta(ge=1, le=LIMIT_LOCK_S)]
-Fence = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class _Ttl(Positive):
+    high = LIMIT_LOCK_S
+
+
+class _Wait(Natural):
+    high = LIMIT_WAIT_MS
 
 
 class AcquireBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who wants the lock, for how many seconds, and how long it would wait for it."""
 
     owner: Owner
-    ttl: Ttl
-    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=LIMIT_WAIT_MS)] = 0
+    ttl: _Ttl
+    wait_ms: _Wait = _Wait(0)
 
 
 class RenewBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who holds the lock, under which fence, and for how many seconds from now."""
 
     owner: Owner
-    fence: Fence
-    ttl: Ttl
+    fence: Natural
+    ttl: _Ttl
 
 
 class ReleaseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who holds the lock, and under which fence."""
 
     owner: Owner
-    fence: Fence
+    fence: Natural
 
 
-_acquire = msgspec.json.Decoder(AcquireBody)
-_renew = msgspec.json.Decoder(RenewBody)
-_release = msgspec.json.Decoder(ReleaseBody)
+_acquire = decoder(AcquireBody)
+_renew = decoder(RenewBody)
+_release = decoder(ReleaseBody)
 _info = msgspec.msgpack.Decoder(LockInfo)
 
 
@@ -86,7 +93,7 @@ class Locks:
         body = await request.body()
         asked = decode(_acquire, body)
         deadline, wait_until = request.deadline(), request.started_at + asked.wait_ms / 1000
-        operation = AcquireLock(request.key, asked.owner, asked.ttl * 1000, asked.wait_ms)
+        operation = AcquireLock(request.key, asked.owner, asked.ttl * 1000, int(asked.wait_ms))
         outcomes = await self._cluster.write(operation, deadline, once_of(request, body))
         result = result_of(outcomes[0])
         if result.status is Status.QUEUED:
@@ -98,7 +105,7 @@ class Locks:
         request.query()
         body = await request.body()
         asked = decode(_renew, body)
-        operation = RenewLock(request.key, asked.owner, asked.fence, asked.ttl * 1000)
+        operation = RenewLock(request.key, asked.owner, int(asked.fence), asked.ttl * 1000)
         return self._held(await self._write(operation, request.deadline()))
 
     async def release(self, request: Request) -> Answer:
@@ -106,7 +113,7 @@ class Locks:
         request.query()
         body = await request.body()
         asked = decode(_release, body)
-        granted(await self._write(ReleaseLock(request.key, asked.owner, asked.fence), request.deadline()))
+        granted(await self._write(ReleaseLock(request.key, asked.owner, int(asked.fence)), request.deadline()))
         return Answer(answers.OK)
 
     async def close(self) -> None:
@@ -116,7 +123,7 @@ class Locks:
 
     async def _wait(self, request: Request, asked: AcquireLock, until: float, deadline: float) -> ItemResult:
         """Wait in the queue; how it ended. Who leaves it for whatever reason must not be handed the lock later."""
-        waiting = asyncio.ensure_future(self._await_turn(asked, until))
+        waiting = asyncio.ensure_future(self._await_turn(asked, until, request.access.renew))
         try:
             result = await _unless_gone(waiting, request)
         except BaseException:
@@ -126,8 +133,8 @@ class Locks:
             return result
         return await self._write(LeaveQueue(asked.name, asked.owner), deadline)
 
-    async def _await_turn(self, asked: AcquireLock, until: float) -> ItemResult | None:
-        """The result once there is one, None when the time is up."""
+    async def _await_turn(self, asked: AcquireLock, until: float, renew: Callable[[], object]) -> ItemResult | None:
+        """The result once there is one, None when the time is up; `renew` is asked in between and may refuse."""
         clock = asyncio.get_running_loop().time
         while (left_ms := int((until - clock()) * 1000)) > 0:
             try:
@@ -135,6 +142,8 @@ class Locks:
             except RpcError:
                 await asyncio.sleep(min(0.05, left_ms / 1000))  # no leader at present: the place in the queue is kept
                 continue
+            finally:
+                renew()
             if result.status is not Status.QUEUED:
                 return result
             await asyncio.sleep(_PAUSE_S)

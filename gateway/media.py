@@ -36,25 +36,24 @@ def stored_type(request: Request) -> str:
     return header.decode()
 
 
-def raw_item(key: str, body: bytes, kind: str, query: Mapping[str, str]) -> PutItem:
-    """A body as a value of a type; its time to live is in the query.
+def raw_item(key: str, body: bytes, kind: str) -> PutItem:
+    """A body as a value of a type.
 
     Raises:
-        ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
+        ApiError: VALUE_TOO_LARGE.
     """
     check_size(len(body), "body")
-    ttl = whole_number(query, "ttl", 1, LIMIT_TTL_S)
-    return PutItem(key, body, kind, NEVER if ttl is None else ttl * 1000)
+    return PutItem(key, body, kind)
 
 
-def refuse_ttl(query: Mapping[str, str]) -> None:
-    """A JSON body has its time to live inside.
+def ttl_ms(query: Mapping[str, str]) -> int:
+    """The time to live in the query, for a body that says none.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    if "ttl" in query:
-        raise invalid("ttl: belongs into the body when that is JSON")
+    ttl = whole_number(query, "ttl", 1, LIMIT_TTL_S)
+    return NEVER if ttl is None else ttl * 1000
 
 
 def asks_for(request: Request, kind: str) -> bool:

@@ -80,7 +80,7 @@ class Metrics:
         self._failures.labels(code).inc()
 
     def watch_ended(self, reason: str) -> None:
-        """A watch stream ended: gone, slow, shutdown, resync or unavailable."""
+        """A watch stream ended: gone, slow, shutdown, resync, forbidden or unavailable."""
         self._watch_ends.labels(reason).inc()
 
     def watch_told(self, events: int) -> None:

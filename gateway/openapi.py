@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 from gateway.errors import MEANINGS, ApiCode
 from gateway.idempotency import LIMIT_KEY_CHARACTERS
 from gateway.limits import HttpLimits
-from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
+from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, LINKS, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
 from gateway.paths import KEYED
-from gateway.routes import EVERYWHERE, Route, Verb
+from gateway.routes import EVERYWHERE, GUARDED, KEY_VERBS, Route, Verb
 
 Document: TypeAlias = dict[str, Any]
 
@@ -24,15 +24,17 @@ _BINARY = {
     "docs_style": "text/css",
 }
 _PATH_PARAMETER = re.compile(r"{(\w+)}")
-_ETAG_PATTERN = r'^(\*|"[0-9]{1,18}")$'
+_ETAG_PATTERN = r'^(\*|"[0-9]{1,18}"|[0-9]{1,18})$'
 _SERVICE_NAME = {"maxLength": 200, "pattern": "^[A-Za-z0-9._~-]+$"}
 
 
-def describe(routes: Iterable[Route]) -> Document:
-    """The document for a table of routes."""
+def describe(routes: Iterable[Route], *, has_auth: bool) -> Document:
+    """The document for a table of routes, of a gateway that asks for tokens or does not."""
     paths: Document = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route)
+        if has_auth and not route.is_open:
+            paths[route.path][route.method.lower()]["security"] = [{"bearer": []}, {"apiKey": []}]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,6 +49,7 @@ def describe(routes: Iterable[Route]) -> Document:
             "schemas": SCHEMAS | {"Error": _error_schema()},
             "parameters": _parameters(),
             "headers": _headers(),
+            "securitySchemes": _security_schemes(),
         },
     }
 
@@ -55,16 +58,23 @@ def _operation(route: Route) -> Document:
     operation: Document = {
         "operationId": route.id,
         "summary": route.summary,
-        "tags": ["keys" if route.verb is not Verb.NONE else "gateway"],
+        "tags": [_tag(route)],
         "parameters": _operation_parameters(route),
         "responses": {"200": _success(route), **_failures(route)},
     }
     if route.id in BODIES:
         content: Document = {_JSON: {"schema": _ref(BODIES[route.id])}}
         if route.id == "put":
-            content["*/*"] = {"schema": {"type": "string", "format": "binary", "description": "Kept with its type."}}
+            binary = {"type": "string", "format": "binary", "description": "Any type: kept with it."}
+            content["application/octet-stream"] = {"schema": binary}
         operation["requestBody"] = {"required": route.id not in OPTIONAL_BODIES, "content": content}
     return operation
+
+
+def _tag(route: Route) -> str:
+    if route.verb in KEY_VERBS:
+        return "keys"
+    return "tokens" if route.verb is Verb.ADMIN else "gateway"
 
 
 def _operation_parameters(route: Route) -> list[Document]:
@@ -73,7 +83,7 @@ def _operation_parameters(route: Route) -> list[Document]:
     found += [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
     if route.verb is Verb.WATCH:
         found.append({"$ref": "#/components/parameters/last_event_id"})
-    elif route.verb is not Verb.NONE:
+    elif route.verb in KEY_VERBS or route.verb is Verb.ADMIN:
         found.append({"$ref": "#/components/parameters/timeout"})
     if route.verb in {Verb.WRITE, Verb.LOCK}:
         found.append({"$ref": "#/components/parameters/idempotency"})
@@ -86,6 +96,8 @@ def _success(route: Route) -> Document:
     if route.id in _BINARY:
         return {"description": "Success", "content": {_BINARY[route.id]: {"schema": {"type": "string"}}}}
     answer: Document = {"description": "Success", "content": {_JSON: {"schema": _ref(REPLIES.get(route.id, "Ok"))}}}
+    if route.id in LINKS:
+        answer["links"] = LINKS[route.id]
     if route.shape in KEYED:
         answer["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
     return answer
@@ -93,7 +105,8 @@ def _success(route: Route) -> Document:
 
 def _failures(route: Route) -> Document:
     """One response for each status, naming every code behind it."""
-    codes = {*route.codes, *EVERYWHERE} - ({ApiCode.TOO_MANY_REQUESTS} if route.always else set())
+    guarded = () if route.is_open else GUARDED
+    codes = {*route.codes, *EVERYWHERE, *guarded} - ({ApiCode.TOO_MANY_REQUESTS} if route.always else set())
     by_status: dict[int, list[ApiCode]] = defaultdict(list)
     for code in sorted(codes):
         by_status[MEANINGS[code].status].append(code)
@@ -113,6 +126,8 @@ def _failure(codes: list[ApiCode]) -> Document:
     }
     if any(MEANINGS[code].status in (429, 503) for code in codes):
         answer["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    if ApiCode.UNAUTHORIZED in codes:
+        answer["headers"] = {"WWW-Authenticate": {"$ref": "#/components/headers/WWW-Authenticate"}}
     return answer
 
 
@@ -146,6 +161,7 @@ def _parameters() -> Document:
             "description": "1..1024 bytes of UTF-8. `/` may stand as it is or as `%2F`.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
         },
+        "id": _name("id", "The public part of a token: what stands between its second and its third `_`.", {}),
         "name": _name("name", "Of a lock or a limit: 1..1024 bytes of UTF-8.", {"maxLength": 1024}),
         "service": _name("service", "Of a service.", _SERVICE_NAME),
         "instance": _name("instance", "Of an instance, unique in its service.", _SERVICE_NAME),
@@ -202,7 +218,15 @@ def _name(name: str, description: str, schema: Document) -> Document:
 def _headers() -> Document:
     return {
         "ETag": {"description": "The key's revision, in quotes.", "schema": {"type": "string"}},
+        "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
         "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    }
+
+
+def _security_schemes() -> Document:
+    return {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "sk_concord_<id>_<secret>_<checksum>"},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
 
 

@@ -5,7 +5,9 @@ from typing import Any, TypeAlias
 from gateway.bodies import LIMIT_TTL_S
 from gateway.locks import LIMIT_LOCK_S, LIMIT_WAIT_MS
 from gateway.quotas import LIMIT_QUOTA, LIMIT_WINDOW_S
+from placement.tokens.text import NAME_PATTERN
 from wire.messages import LIMIT_BULK_ITEMS, LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS
+from wire.token_messages import LIMIT_OVERLAP_MS, LIMIT_SCOPE_VERBS, LIMIT_TOKEN_NAME, LIMIT_TOKEN_SCOPES
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -116,12 +118,12 @@ _COMPARE: Schema = {
     **_closed(
         ["key"],
         key=_KEY,
-        exists={"type": ["boolean", "null"]},
-        revision=_OPTIONAL,
+        exists={"type": "boolean"},
+        revision=_POSITIVE,
         value=_VALUE,
         op={"enum": ["==", "!=", "<", ">"], "default": "=="},
     ),
-    "description": "Exactly one of exists, revision and value.",
+    "oneOf": [{"required": [operand]} for operand in ("exists", "revision", "value")],
 }
 _STEP: Schema = {
     "oneOf": [
@@ -143,6 +145,29 @@ _INSTANCE: Schema = _object(
     revision=_COUNT,
 )
 
+_PREFIX: Schema = {"type": "string", "maxLength": LIMIT_KEY_BYTES, "description": "Of keys; empty for all."}
+
+
+def _scope(prefix: Schema, *verbs: str) -> Schema:
+    many = {"type": "array", "minItems": 1, "maxItems": LIMIT_SCOPE_VERBS, "items": {"enum": list(verbs)}}
+    return _closed(["prefix", "verbs"], prefix=prefix, verbs=many)
+
+
+_KEY_VERBS = ("read", "write", "lock", "watch")
+_SCOPE: Schema = {"anyOf": [_scope(_PREFIX, *_KEY_VERBS), _scope({"const": ""}, *_KEY_VERBS, "admin")]}
+_SCOPES: Schema = {"type": "array", "minItems": 1, "maxItems": LIMIT_TOKEN_SCOPES, "items": _SCOPE}
+_TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
+_TOKEN: Schema = _object(
+    ["id", "name", "scopes", "created_at", "expires_at", "rotated_at", "old_secret_until"],
+    id=_TEXT,
+    name=_TEXT,
+    scopes=_SCOPES,
+    created_at={"type": "string", "format": "date-time"},
+    expires_at=_TIME_OR_NULL,
+    rotated_at=_TIME_OR_NULL,
+    old_secret_until=_TIME_OR_NULL,
+)
+
 SCHEMAS: dict[str, Schema] = {
     "PutBody": _closed(["value"], **_PUT),
     "Conditions": _closed([], **_CONDITIONS),
@@ -160,12 +185,17 @@ SCHEMAS: dict[str, Schema] = {
     "BulkTouchBody": _closed(
         ["operations"], operations=_bulk(_closed(["key", "ttl"], key=_KEY, **_TOUCH)), atomic=_SWITCH_FIELD
     ),
-    "TxnBody": _closed(
-        [],
-        compare={"type": "array", "maxItems": LIMIT_BULK_ITEMS, "items": _COMPARE},
-        success=_STEPS,
-        failure=_STEPS,
-    ),
+    "TxnBody": {
+        **_closed(
+            [],
+            compare={"type": "array", "maxItems": LIMIT_BULK_ITEMS, "items": _COMPARE},
+            success=_STEPS,
+            failure=_STEPS,
+        ),
+        "anyOf": [
+            {"required": [name], "properties": {name: {"minItems": 1}}} for name in ("compare", "success", "failure")
+        ],
+    },
     "QuotaBody": _closed(
         ["limit", "window"],
         limit=_QUOTA,
@@ -210,7 +240,12 @@ SCHEMAS: dict[str, Schema] = {
     "ServiceReply": _ok({"type": "array", "items": _INSTANCE}, cursor=_TEXT),
     "Ok": _object(["status"], status={"const": "ok"}),
     "PutReply": _ok(_object(["revision"], revision=_COUNT)),
-    "GetReply": _ok(_object(["value"], value=_VALUE, ttl=_TTL_OR_NULL, **_META)),
+    "GetReply": {
+        "anyOf": [
+            _ok(_object(["value"], value=_VALUE, ttl=_TTL_OR_NULL, **_META)),
+            {"description": "With `raw=true`: the value itself."},
+        ]
+    },
     "DeleteReply": _ok(_object(["deleted"], deleted={"type": "boolean"}, revision=_COUNT)),
     "TtlReply": _ok(_object(["ttl"], ttl=_TTL_OR_NULL)),
     "BulkReply": _ok({"type": "array", "items": _ITEM}),
@@ -242,6 +277,32 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "ReadyReply": _object(["status"], status={"const": "ok"}, data=_CHECKS),
     "Document": {"type": "object"},
+    "TokenBody": _closed(
+        ["name", "scopes"],
+        name={"type": "string", "minLength": 1, "maxLength": LIMIT_TOKEN_NAME, "pattern": NAME_PATTERN},
+        scopes=_SCOPES,
+        expires_in=_OPTIONAL_TTL,
+    ),
+    "RotateBody": _closed(
+        [],
+        overlap={
+            "type": "integer",
+            "minimum": 0,
+            "maximum": LIMIT_OVERLAP_MS // 1000,
+            "default": 0,
+            "description": "For how many seconds the old secret stays good.",
+        },
+    ),
+    "TokenReply": _ok(
+        {
+            "allOf": [
+                _TOKEN,
+                _object(["token"], token={"type": "string", "description": "With the secret: shown this once."}),
+            ]
+        }
+    ),
+    "TokenListReply": _ok({"type": "array", "items": _TOKEN}),
+    "RevokeReply": _ok(_object(["revoked"], revoked={"const": True})),
 }
 
 BODIES = {
@@ -261,8 +322,10 @@ BODIES = {
     "instance_put": "InstanceBody",
     "instance_delete": "Conditions",
     "instance_touch": "TouchBody",
+    "token_create": "TokenBody",
+    "token_rotate": "RotateBody",
 }
-OPTIONAL_BODIES = frozenset({"delete", "increment", "instance_delete"})
+OPTIONAL_BODIES = frozenset({"delete", "increment", "instance_delete", "token_rotate"})
 CONDITIONAL_BY_HEADER = frozenset({"put", "delete", "instance_delete"})
 
 REPLIES = {
@@ -290,6 +353,10 @@ REPLIES = {
     "root_ready": "ReadyReply",
     "root_readyz": "ReadyReply",
     "openapi": "Document",
+    "token_create": "TokenReply",
+    "token_list": "TokenListReply",
+    "token_revoke": "RevokeReply",
+    "token_rotate": "TokenReply",
 }
 
 _SWITCH: Schema = {"schema": {"type": "boolean", "default": False}, "allowEmptyValue": True}
@@ -300,7 +367,7 @@ _CONSISTENCY: Schema = {
 _FRESHNESS: dict[str, Schema] = {
     "consistency": _CONSISTENCY,
     "max_age_ms": {
-        "description": "Only with `consistency=stale`: what is older is read again, from the leader.",
+        "description": "With `consistency=stale`: what is older is read again, from the leader.",
         "schema": {"type": "integer", "minimum": 0, "maximum": 24 * 3600 * 1000},
     },
 }
@@ -315,7 +382,7 @@ _VERBOSE = {"verbose": {**_SWITCH, "description": "List the checks."}}
 
 QUERIES: dict[str, dict[str, Schema]] = {
     "put": {
-        "ttl": {"schema": _TTL, "description": "Only with a body that is not JSON, which has its own."},
+        "ttl": {"schema": _TTL, "description": "For a body that says none, such as one that is not JSON."},
     },
     "get": {"with_ttl": _SWITCH, "meta": _META_SWITCH, "raw": _RAW_SWITCH, **_FRESHNESS},
     "ttl": _FRESHNESS,
@@ -338,3 +405,29 @@ QUERIES: dict[str, dict[str, Schema]] = {
     "root_ready": _VERBOSE,
     "root_readyz": _VERBOSE,
 }
+
+_SAME_KEY = {"key": "$request.path.key"}
+_SAME_LOCK = {"name": "$request.path.name"}
+_SAME_INSTANCE = {"service": "$request.path.service", "instance": "$request.path.instance"}
+_AS_HOLDER = {"owner": "$request.body#/owner", "fence": "$response.body#/data/fence"}
+
+LINKS: dict[str, dict[str, Schema]] = {
+    "put": {
+        "read": {"operationId": "get", "parameters": _SAME_KEY},
+        "ttl": {"operationId": "ttl", "parameters": _SAME_KEY},
+        "touch": {"operationId": "touch", "parameters": _SAME_KEY},
+        "delete": {"operationId": "delete", "parameters": _SAME_KEY},
+    },
+    "increment": {"read": {"operationId": "get", "parameters": _SAME_KEY}},
+    "delete": {"read": {"operationId": "get", "parameters": _SAME_KEY}},
+    "lock_acquire": {
+        "renew": {"operationId": "lock_renew", "parameters": _SAME_LOCK, "requestBody": {**_AS_HOLDER, "ttl": 30}},
+        "release": {"operationId": "lock_release", "parameters": _SAME_LOCK, "requestBody": _AS_HOLDER},
+    },
+    "instance_put": {
+        "list": {"operationId": "service", "parameters": {"service": "$request.path.service"}},
+        "heartbeat": {"operationId": "instance_touch", "parameters": _SAME_INSTANCE, "requestBody": {"ttl": 30}},
+        "delete": {"operationId": "instance_delete", "parameters": _SAME_INSTANCE},
+    },
+}
+"""What can be done next with what an answer was about."""

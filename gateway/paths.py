@@ -36,10 +36,14 @@ class Shape(enum.Enum):
     SERVICE = enum.auto()
     INSTANCE = enum.auto()
     INSTANCE_TOUCH = enum.auto()
+    TOKEN = enum.auto()
+    TOKEN_ROTATE = enum.auto()
 
 
-KEYED = frozenset(Shape) - {Shape.PLAIN, Shape.LIST, Shape.BULK}
+KEYED = frozenset(Shape) - {Shape.PLAIN, Shape.LIST, Shape.BULK, Shape.TOKEN, Shape.TOKEN_ROTATE}
 """Shapes of paths that name a key, a lock, a limit, a service or an instance."""
+LISTING = frozenset({Shape.LIST, Shape.SERVICE})
+"""Shapes of paths that stand for all keys with a prefix."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +55,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 _BULK_PATHS = frozenset(_KV_KEY + name for name in (b"bulk", b"bulk/get", b"bulk/delete", b"bulk/touch"))
 _TTL_END, _TOUCH_END, _INCREMENT_END = b"/ttl", b"/touch", b"/increment"
+_TOKEN_PATH = re.compile(rb"/api/v1/tokens/([^/]+)(/rotate)?")
 
 
 _NAMED: dict[bytes, dict[bytes, Shape]] = {
@@ -81,6 +86,8 @@ def parse(method: str, raw_path: bytes) -> Target:
                     return Target(shape, rest[: -len(suffix)])
     if raw_path.startswith(_SERVICES):
         return _parse_service(method, raw_path)
+    if token := _TOKEN_PATH.fullmatch(raw_path):
+        return Target(Shape.TOKEN_ROTATE if token[2] else Shape.TOKEN, token[1])
     return Target(Shape.PLAIN, raw_path)
 
 

@@ -1,6 +1,6 @@
 """Rate limits: `POST /limits/{name}/acquire`. One round trip to the group of the name; the answer is 200 either way."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from gateway.errors import invalid
 from gateway.idempotency import once_of
 from gateway.requests import Request
 from gateway.results import granted, result_of
+from gateway.whole import Positive, decoder
 from wire.messages import Algorithm, QuotaInfo, Status, TakeQuota
 
 LIMIT_WINDOW_S = 366 * 24 * 3600
@@ -20,16 +21,24 @@ LIMIT_QUOTA = 1_000_000_000
 _ALGORITHMS = {"fixed": Algorithm.FIXED, "gcra": Algorithm.GCRA}
 
 
+class _Limit(Positive):
+    high = LIMIT_QUOTA
+
+
+class _Window(Positive):
+    high = LIMIT_WINDOW_S
+
+
 class QuotaBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is asked of a limit: `cost` of `limit` for each `window` seconds."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_QUOTA)]
-    window: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_WINDOW_S)]
-    cost: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_QUOTA)] = 1
+    limit: _Limit
+    window: _Window
+    cost: _Limit = _Limit(1)
     algorithm: Literal["fixed", "gcra"] = "fixed"
 
 
-_body = msgspec.json.Decoder(QuotaBody)
+_body = decoder(QuotaBody)
 _info = msgspec.msgpack.Decoder(QuotaInfo)
 
 
@@ -46,7 +55,9 @@ class Quotas:
         asked = decode(_body, body)
         if asked.cost > asked.limit:
             raise invalid("cost: over the limit itself, so it could never be given")
-        operation = TakeQuota(request.key, asked.limit, asked.window * 1000, asked.cost, _ALGORITHMS[asked.algorithm])
+        operation = TakeQuota(
+            request.key, int(asked.limit), asked.window * 1000, int(asked.cost), _ALGORITHMS[asked.algorithm]
+        )
         outcomes = await self._cluster.write(operation, request.deadline(), once_of(request, body))
         result = result_of(outcomes[0])
         allowed = result.status is not Status.QUOTA_EXCEEDED

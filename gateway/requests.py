@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Receive
 
+from gateway.access import NOBODY, Access
 from gateway.errors import ApiCode, ApiError, invalid
 from gateway.limits import Admission, HttpLimits
 from wire.messages import Consistency
@@ -24,7 +25,10 @@ class ClientGoneError(Exception):
 
 
 class Request:
-    """One request: what the handlers need of it. `key` is the key in its path, "" when the route has none.
+    """One request: what the handlers need of it.
+
+    `key` is the key in its path and `name` another name in it, "" when the route has none. `access` is what its sender may
+    do: handlers whose keys are not in the path give them to `access.check` before they do anything.
 
     Args:
         scope: its ASGI scope; header names are in lower case.
@@ -34,12 +38,14 @@ class Request:
         started_at: when it arrived, on the event loop's clock.
     """
 
-    __slots__ = ("_admission", "_limits", "_receive", "_reserved", "_scope", "key", "started_at")
+    __slots__ = ("_admission", "_limits", "_receive", "_reserved", "_scope", "access", "key", "name", "started_at")
 
     def __init__(
         self, scope: HTTPScope, receive: Receive, limits: HttpLimits, admission: Admission, started_at: float
     ) -> None:
         self.key = ""
+        self.name = ""
+        self.access: Access = NOBODY
         self.started_at = started_at
         self._scope = scope
         self._receive = receive
@@ -100,7 +106,8 @@ class Request:
         """The whole body.
 
         Raises:
-            ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, TIMEOUT.
+            ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, TIMEOUT; UNAUTHORIZED when
+                the token was revoked or has expired while the body came in.
             ClientGoneError: the connection ended first.
         """
         announced = self.header(b"content-length")
@@ -111,6 +118,7 @@ class Request:
                 body = await self._read()
         except TimeoutError:
             raise ApiError(ApiCode.TIMEOUT, "the request body did not arrive in time") from None
+        self.access.renew()
         self.started_at = asyncio.get_running_loop().time()  # a slow upload does not eat into the cluster's time
         return body
 
@@ -190,9 +198,6 @@ def max_age_ms(values: Mapping[str, str]) -> int | None:
     """The parameter `max_age_ms`: how old a stale answer may be; None when it is absent.
 
     Raises:
-        ApiError: INVALID_REQUEST, also without `consistency=stale`.
+        ApiError: INVALID_REQUEST.
     """
-    age_ms = whole_number(values, "max_age_ms", 0, _AGE_MS_MAX)
-    if age_ms is not None and consistency(values) is not Consistency.STALE:
-        raise invalid("max_age_ms: only with consistency=stale")
-    return age_ms
+    return whole_number(values, "max_age_ms", 0, _AGE_MS_MAX)

@@ -15,13 +15,19 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Answer | Stream]]
 
 
 class Verb(enum.Enum):
-    """What a route does to keys; a token's scope will speak of it."""
+    """What a route needs of a token's scopes. NONE is the rule of no route but the open ones."""
 
     NONE = "none"
     READ = "read"
     WRITE = "write"
-    WATCH = "watch"
     LOCK = "lock"
+    WATCH = "watch"
+    ADMIN = "admin"
+    TOKEN = "token"  # noqa: S105 - any good token, whatever its scopes
+
+
+KEY_VERBS = frozenset({Verb.READ, Verb.WRITE, Verb.LOCK, Verb.WATCH})
+"""The verbs of routes about keys: the key in the path is checked before the handler, all others by it (see access.py)."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -33,7 +39,7 @@ class Route(msgspec.Struct, frozen=True):
         path: the template, `{key}` for the key.
         shape: the shape that its paths parse to; PLAIN and BULK paths are compared as a whole.
         summary: one line for people.
-        verb: what it does to keys.
+        verb: what it does, and so what a token must be good for.
         is_open: needs no token.
         always: is admitted even when the gateway is full, so that it can be watched.
         codes: the errors it can answer with, beside those that every route can.
@@ -57,6 +63,8 @@ _CHANGE = (*_ONE, *_BODY, ApiCode.CONFLICT, ApiCode.PRECONDITION_FAILED)
 _BULK = (*_ONE, ApiCode.BODY_TOO_LARGE, ApiCode.BATCH_TOO_LARGE)
 _BULK_CHANGE = (*_CHANGE, ApiCode.BATCH_TOO_LARGE, ApiCode.CROSS_GROUP, ApiCode.NOT_FOUND)
 _KV = "/api/v1/kv"
+_TOKENS = "/api/v1/tokens"
+_TOKEN = (ApiCode.INVALID_REQUEST, ApiCode.CONFLICT, *_AWAY)
 
 ROUTES = (
     Route("put", "PUT", _KV + "/{key}", Shape.KEY, "Set a key", Verb.WRITE, codes=_CHANGE),
@@ -206,6 +214,7 @@ ROUTES = (
         "/api/v1/status",
         Shape.PLAIN,
         "The cluster, its nodes and groups",
+        Verb.TOKEN,
         codes=(ApiCode.CLUSTER_UNAVAILABLE,),
     ),
     Route("health", "GET", "/api/v1/health", Shape.PLAIN, "Liveness", is_open=True, always=True),
@@ -242,12 +251,35 @@ ROUTES = (
         always=True,
         codes=(ApiCode.CLUSTER_UNAVAILABLE,),
     ),
-    Route("metrics", "GET", "/metrics", Shape.PLAIN, "Figures for Prometheus", always=True),
+    Route("metrics", "GET", "/metrics", Shape.PLAIN, "Figures for Prometheus", Verb.TOKEN, always=True),
     Route("openapi", "GET", "/api/v1/openapi.json", Shape.PLAIN, "This description", is_open=True),
     Route("docs", "GET", "/api/docs", Shape.PLAIN, "A page that tries requests out", is_open=True),
     Route("docs_script", "GET", "/api/docs/docs.js", Shape.PLAIN, "The page's script", is_open=True),
     Route("docs_style", "GET", "/api/docs/docs.css", Shape.PLAIN, "The page's style", is_open=True),
+    Route("token_create", "POST", _TOKENS, Shape.PLAIN, "Make a token", Verb.ADMIN, codes=(*_TOKEN, *_BODY)),
+    Route("token_list", "GET", _TOKENS, Shape.PLAIN, "List the tokens, without their secrets", Verb.ADMIN),
+    Route(
+        "token_revoke",
+        "DELETE",
+        _TOKENS + "/{id}",
+        Shape.TOKEN,
+        "Revoke a token",
+        Verb.ADMIN,
+        codes=(*_TOKEN, ApiCode.NOT_FOUND),
+    ),
+    Route(
+        "token_rotate",
+        "POST",
+        _TOKENS + "/{id}/rotate",
+        Shape.TOKEN_ROTATE,
+        "Give a token another secret",
+        Verb.ADMIN,
+        codes=(*_TOKEN, *_BODY, ApiCode.NOT_FOUND),
+    ),
 )
 
 EVERYWHERE = (ApiCode.INVALID_REQUEST, ApiCode.TOO_MANY_REQUESTS, ApiCode.INTERNAL)
 """Errors that every route can answer with (those that are `always` admitted never say TOO_MANY_REQUESTS)."""
+
+GUARDED = (ApiCode.UNAUTHORIZED, ApiCode.FORBIDDEN, ApiCode.CLUSTER_UNAVAILABLE)
+"""Errors that every route which is not open can answer with, besides."""

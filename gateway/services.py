@@ -9,25 +9,30 @@ import msgspec
 
 from gateway import answers
 from gateway.answers import Answer
-from gateway.bodies import LIMIT_TTL_S, decode
+from gateway.bodies import Ttl, decode
 from gateway.json_text import json_value
 from gateway.kv import PAGE, KeyValue, page_query
 from gateway.requests import Request
+from gateway.whole import Positive, decoder
 from wire.messages import ListEntry, PutItem
 
 _NULL = msgspec.Raw(b"null")
+
+
+class _Port(Positive):
+    high = 65_535
 
 
 class InstanceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an instance can be reached, and for how many seconds it counts as living unless it is touched."""
 
     address: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
-    ttl: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_TTL_S)]
+    port: _Port
+    ttl: Ttl
     metadata: msgspec.Raw = _NULL
 
 
-_body = msgspec.json.Decoder(InstanceBody)
+_body = decoder(InstanceBody)
 
 
 class Services:
@@ -42,7 +47,7 @@ class Services:
         body = await request.body()
         parsed = decode(_body, body)
         json_value(parsed.metadata, "metadata")
-        value = msgspec.json.encode({"address": parsed.address, "port": parsed.port, "metadata": parsed.metadata})
+        value = msgspec.json.encode({"address": parsed.address, "port": int(parsed.port), "metadata": parsed.metadata})
         return await self._keys.put_item(request, PutItem(request.key, value, "", parsed.ttl * 1000), body)
 
     async def instances(self, request: Request) -> Answer:

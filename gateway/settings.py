@@ -1,7 +1,8 @@
 """The settings of a gateway process."""
 
 import ipaddress
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -29,8 +30,18 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(description="speak to nodes on other machines without TLS: anyone between can read and write"),
     ] = False
     insecure_http: Annotated[
-        bool, msgspec.Meta(description="listen beyond loopback although HTTP has neither TLS nor tokens here")
+        bool, msgspec.Meta(description="listen beyond loopback although HTTP has no TLS here: tokens can be overheard")
     ] = False
+    auth: Annotated[
+        Literal["auto", "on", "off"],
+        msgspec.Meta(description="ask for tokens; auto is off, and good for loopback only"),
+    ] = "auto"
+    tokens_age_s_max: Annotated[
+        float,
+        msgspec.Meta(
+            description="seconds without a word of placement about tokens after which all are refused", ge=1, le=3600
+        ),
+    ] = 10.0
     timeout_ms: Annotated[
         int, msgspec.Meta(description="deadline of a request that names none", ge=1, le=HttpLimits().timeout_ms_max)
     ] = HttpLimits().timeout_ms_default
@@ -62,14 +73,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"listen: {host} is not loopback and HTTP is not protected; say --insecure-http to allow it"
             )
-        tls = (self.tls_cert, self.tls_key, self.tls_ca)
-        if any(tls) and not all(tls):
-            raise ValueError("tls_cert, tls_key and tls_ca belong together")
-        far = [node for node in self.nodes if not is_loopback(parse_address(node)[0])]
-        if far and not all(tls) and not self.insecure:
+        if not is_loopback(host) and self.auth == "auto":
             raise ValueError(
-                f"nodes: {far[0]} is not loopback; give --tls-cert, --tls-key and --tls-ca or say --insecure"
+                f"listen: {host} is not loopback and everybody there could do everything; "
+                "say --auth on to ask for tokens, or --auth off to allow it"
             )
+        check_nodes(self.nodes, (self.tls_cert, self.tls_key, self.tls_ca), insecure=self.insecure)
 
     @property
     def http_limits(self) -> HttpLimits:
@@ -80,6 +89,19 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     def watch_limits(self) -> WatchLimits:
         """The limits of watching."""
         return WatchLimits(watchers=self.watchers, buffer_bytes=self.watch_buffer_bytes)
+
+
+def check_nodes(nodes: Sequence[str], tls: tuple[str, str, str], *, insecure: bool) -> None:
+    """Check how a client of the nodes is to reach them; `tls` is certificate, key and authority.
+
+    Raises:
+        ValueError: with the setting's name.
+    """
+    if any(tls) and not all(tls):
+        raise ValueError("tls_cert, tls_key and tls_ca belong together")
+    far = [node for node in nodes if not is_loopback(parse_address(node)[0])]
+    if far and not all(tls) and not insecure:
+        raise ValueError(f"nodes: {far[0]} is not loopback; give --tls-cert, --tls-key and --tls-ca or say --insecure")
 
 
 def is_loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ from gateway.idempotency import Once, once_of
 from gateway.requests import Request
 from gateway.results import code_of, granted
 from gateway.txn_bodies import DeleteStep, GetStep, IncrementStep, StepBody, parse_txn
+from placement.tokens import TokenVerb
 from wire.errors import RpcError
 from wire.messages import Delete, ItemResult, Put, Status, Touch, Transaction, WriteReply
 from wire.operations import keys_of
@@ -27,6 +28,8 @@ class Transactions:
         request.query()
         body = await request.body()
         parsed = parse_txn(body)
+        request.access.check(parsed.keys_read, TokenVerb.READ)
+        request.access.check(parsed.keys_written)
         check_slots(parsed.keys)
         reply = await _transact(self._cluster, parsed.transaction, request.deadline(), once_of(request, body))
         refuse_if_aborted(reply.results)

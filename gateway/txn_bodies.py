@@ -5,10 +5,11 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from gateway.bodies import IncrementBody, PutBody, Ttl, check_count, decode, increment_item, put_item
-from gateway.conditions import Conditional, Revision
+from gateway.conditions import Conditional
 from gateway.errors import invalid
 from gateway.json_text import json_value
 from gateway.paths import check_key
+from gateway.whole import Natural, decoder
 from wire.messages import Comparison, Delete, Fetch, Increment, Put, Relation, Step, Touch, TouchItem, Transaction
 
 _RELATIONS = {"==": Relation.EQUAL, "!=": Relation.NOT_EQUAL, "<": Relation.LESS, ">": Relation.GREATER}
@@ -18,8 +19,8 @@ class CompareBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """One thing that must hold; exactly one of `exists`, `revision` and `value` is given."""
 
     key: str
-    exists: bool | None = None
-    revision: Revision | None = None
+    exists: bool | msgspec.UnsetType = msgspec.UNSET
+    revision: Natural | msgspec.UnsetType = msgspec.UNSET
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     op: Literal["==", "!=", "<", ">"] = "=="
 
@@ -68,7 +69,7 @@ class TxnBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failure: list[StepBody] = []
 
 
-_body = msgspec.json.Decoder(TxnBody)
+_body = decoder(TxnBody)
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -83,6 +84,17 @@ class Parsed(msgspec.Struct, frozen=True):
         """All keys, in the order of the body."""
         compared = [comparison.key for comparison in self.transaction.compare]
         return [*compared, *(step.key for step in (*self.success, *self.failure))]
+
+    @property
+    def keys_read(self) -> list[str]:
+        """Those whose state shows in the answer: compared or got."""
+        compared = [comparison.key for comparison in self.transaction.compare]
+        return [*compared, *(step.key for step in (*self.success, *self.failure) if isinstance(step, GetStep))]
+
+    @property
+    def keys_written(self) -> list[str]:
+        """Those that a step may change."""
+        return [step.key for step in (*self.success, *self.failure) if not isinstance(step, GetStep)]
 
 
 def parse_txn(body: bytes) -> Parsed:
@@ -103,14 +115,12 @@ def parse_txn(body: bytes) -> Parsed:
 
 def _comparison(body: CompareBody, where: str) -> Comparison:
     check_key(body.key, where + "key")
+    exists = None if isinstance(body.exists, msgspec.UnsetType) else body.exists
+    revision = None if isinstance(body.revision, msgspec.UnsetType) else int(body.revision)
     value = None if isinstance(body.value, msgspec.UnsetType) else json_value(body.value, where + "value")
-    given = sum(operand is not None for operand in (body.exists, body.revision, value))
-    if given != 1:
+    if sum(operand is not None for operand in (exists, revision, value)) != 1:
         raise invalid(f"{where}key: give exactly one of exists, revision and value beside it")
-    relation = _RELATIONS[body.op]
-    if body.exists is not None and relation not in {Relation.EQUAL, Relation.NOT_EQUAL}:
-        raise invalid(f"{where}op: exists is compared with == or != only")
-    return Comparison(body.key, body.exists, body.revision, value, relation)
+    return Comparison(body.key, exists, revision, value, _RELATIONS[body.op])
 
 
 def _step(body: StepBody, where: str) -> Step:

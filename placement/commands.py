@@ -11,6 +11,7 @@ import msgspec
 
 from wire.messages import GroupInfo, NodeInfo, SlotRange
 from wire.rpc import UNDECODABLE
+from wire.token_messages import Token
 
 FORMAT = 1
 
@@ -28,7 +29,36 @@ class Bootstrap(msgspec.Struct, frozen=True, array_like=True, tag=2):
     slots: list[SlotRange]
 
 
-Command: TypeAlias = RegisterNode | Bootstrap
+class CreateToken(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A new token, with the times that the leader gave it."""
+
+    token: Token
+
+
+class BootstrapTokens(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """The first token, and the key of all hashes."""
+
+    key: bytes
+    token: Token
+
+
+class RevokeToken(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """A token is worth nothing any more."""
+
+    id: str
+
+
+class RotateToken(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """A token has another secret from `now_ms` on, the leader's time; the old one is good until `old_until_ms`."""
+
+    id: str
+    hash: bytes
+    now_ms: int
+    old_until_ms: int
+
+
+TokenCommand: TypeAlias = CreateToken | BootstrapTokens | RevokeToken | RotateToken
+Command: TypeAlias = RegisterNode | Bootstrap | TokenCommand
 
 
 class Rejection(enum.IntEnum):
@@ -40,6 +70,13 @@ class Rejection(enum.IntEnum):
     TOO_MANY_NODES = 4
     INVALID_GROUPS = 5
     ALREADY_BOOTSTRAPPED = 6
+    INVALID_TOKEN = 7
+    NO_SUCH_TOKEN = 8
+    OTHER_TOKEN = 9
+    TOO_MANY_TOKENS = 10
+    LAST_LASTING_ADMIN = 11
+    TOKENS_EXIST = 12
+    NO_TOKENS = 13
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -55,7 +92,15 @@ class Rejected(msgspec.Struct, frozen=True):
     message: str
 
 
-Result: TypeAlias = Accepted | Rejected
+class TokensChanged(msgspec.Struct, frozen=True):
+    """The change of the tokens holds; `revision` is their table's after it, `token` the one that was meant."""
+
+    revision: int
+    token: Token
+
+
+TokenResult: TypeAlias = TokensChanged | Rejected
+Result: TypeAlias = Accepted | TokenResult
 
 _encode: Callable[[Command], bytes] = msgspec.msgpack.Encoder().encode
 _decode: Callable[[memoryview], Command] = msgspec.msgpack.Decoder(Command).decode

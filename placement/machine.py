@@ -1,8 +1,8 @@
-"""The state machine of the placement group: nodes, groups and slots, as one map.
+"""The state machine of the placement group: nodes, groups and slots, as one map; and the API tokens, as one table.
 
 Invariants: the epoch grows by exactly one with each visible change and never otherwise; a node id keeps its incarnation for
-ever; groups and slots are set once. The same commands give the same map on every replica: there is no clock and no
-other input. Nodes are ordered by id and groups by number, whatever the order in which they came.
+ever; groups and slots are set once. The same commands give the same map and table on every replica: there is no clock and
+no other input. Nodes are ordered by id and groups by number, whatever the order in which they came.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,15 +12,27 @@ import msgspec
 from placement.checks import NODES_MAX, groups_problem, node_problem
 from placement.commands import Accepted, Bootstrap, RegisterNode, Rejected, Rejection, Result, decode_command
 from placement.maps import Listener, empty_map
+from placement.tokens.book import TokenBook
 from wire.messages import ClusterMap, NodeInfo
 from wire.rpc import UNDECODABLE
+from wire.token_messages import TokenTable
 
 PLACEMENT_GROUP = 0
 
-SNAPSHOT_FORMAT = 1
+MAP_ONLY_FORMAT = 1  # before there were tokens; still read
+SNAPSHOT_FORMAT = 2
 SNAPSHOT_CHUNK_BYTES = 256 << 10
 
-_encode_map: Callable[[ClusterMap], bytes] = msgspec.msgpack.Encoder().encode
+
+class State(msgspec.Struct, frozen=True, array_like=True):
+    """Everything that the machine knows."""
+
+    map: ClusterMap
+    tokens: TokenTable
+
+
+_encode_state: Callable[[State], bytes] = msgspec.msgpack.Encoder().encode
+_decode_state: Callable[[memoryview], State] = msgspec.msgpack.Decoder(State).decode
 _decode_map: Callable[[memoryview], ClusterMap] = msgspec.msgpack.Decoder(ClusterMap).decode
 
 
@@ -40,6 +52,7 @@ class PlacementMachine:
         self._on_map = on_map
         self._map = empty_map(cluster)
         self._nodes: dict[str, NodeInfo] = {}
+        self.tokens = TokenBook()
 
     @property
     def map(self) -> ClusterMap:
@@ -69,16 +82,18 @@ class PlacementMachine:
             return Rejected(Rejection.MALFORMED, "The command cannot be read.")
         if isinstance(decoded, RegisterNode):
             return self._register(decoded.node)
-        return self._bootstrap(decoded)
+        if isinstance(decoded, Bootstrap):
+            return self._bootstrap(decoded)
+        return self.tokens.apply(decoded)
 
     def snapshot(self) -> Iterator[bytes]:
-        """The map as it is now; it is immutable, so what is applied meanwhile does not show."""
-        data = bytes((SNAPSHOT_FORMAT,)) + _encode_map(self._map)
+        """The state as it is now; its parts are immutable, so what is applied meanwhile does not show."""
+        data = bytes((SNAPSHOT_FORMAT,)) + _encode_state(State(self._map, self.tokens.table))
         return (data[start : start + SNAPSHOT_CHUNK_BYTES] for start in range(0, len(data), SNAPSHOT_CHUNK_BYTES))
 
-    def restore(self) -> "MapRestorer":
-        """Begin to replace the map by that of a snapshot."""
-        return MapRestorer(self._map.cluster, self._replace)
+    def restore(self) -> "StateRestorer":
+        """Begin to replace the state by that of a snapshot."""
+        return StateRestorer(self._map.cluster, self._replace_all)
 
     def _register(self, node: NodeInfo) -> Result:
         if self._nodes.get(node.id) == node:
@@ -102,6 +117,10 @@ class PlacementMachine:
         self._replace(msgspec.structs.replace(changed, epoch=self._map.epoch + 1))
         return Accepted(self._map.epoch)
 
+    def _replace_all(self, state: State) -> None:
+        self._replace(state.map)
+        self.tokens.replace(state.tokens)
+
     def _replace(self, new: ClusterMap) -> None:
         old, self._map = self._map, new
         self._nodes = {node.id: node for node in new.nodes}
@@ -115,10 +134,10 @@ _OTHER_INCARNATION = (
 )
 
 
-class MapRestorer:
+class StateRestorer:
     """Gathers a snapshot; implements `raft.interface.Restorer`."""
 
-    def __init__(self, cluster: str, replace: Listener) -> None:
+    def __init__(self, cluster: str, replace: Callable[[State], object]) -> None:
         self._cluster = cluster
         self._replace = replace
         self._data = bytearray()
@@ -128,17 +147,24 @@ class MapRestorer:
         self._data += chunk
 
     def finish(self) -> None:
-        """Replace the machine's map.
+        """Replace the machine's state.
 
         Raises:
-            SnapshotError: the machine keeps its map.
+            SnapshotError: the machine keeps its state.
         """
-        if self._data[:1] != bytes((SNAPSHOT_FORMAT,)):
-            raise SnapshotError("the snapshot's format is not known")
-        try:
-            new = _decode_map(memoryview(self._data)[1:])
-        except UNDECODABLE as error:
-            raise SnapshotError("the snapshot cannot be read") from error
-        if new.cluster != self._cluster:
-            raise SnapshotError(f"the snapshot belongs to cluster {new.cluster!r}, not {self._cluster!r}")
-        self._replace(new)
+        state = _read_state(self._data)
+        if state.map.cluster != self._cluster:
+            raise SnapshotError(f"the snapshot belongs to cluster {state.map.cluster!r}, not {self._cluster!r}")
+        self._replace(state)
+
+
+def _read_state(data: bytearray) -> State:
+    known, content = data[:1], memoryview(data)[1:]
+    try:
+        if known == bytes((SNAPSHOT_FORMAT,)):
+            return _decode_state(content)
+        if known == bytes((MAP_ONLY_FORMAT,)):
+            return State(_decode_map(content), TokenTable())
+    except UNDECODABLE as error:
+        raise SnapshotError("the snapshot cannot be read") from error
+    raise SnapshotError("the snapshot's format is not known")

@@ -4,6 +4,7 @@ Clocks count seconds from any start and never go back; one process hands the sam
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -44,6 +45,11 @@ Connect: TypeAlias = Callable[[str], Channel]
 def loop_time() -> float:
     """The running loop's clock."""
     return asyncio.get_running_loop().time()
+
+
+def boottime() -> float:
+    """Seconds since the machine started, suspends included: what was confirmed before a suspend is old after it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def loop_call_later(delay: float, callback: Callable[[], object], /) -> Timer:

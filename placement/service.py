@@ -11,13 +11,14 @@ from typing import assert_never
 import msgspec
 
 from placement.commands import Accepted, Bootstrap, RegisterNode, Rejected, encode_command
+from placement.failures import failure_of, not_leader
 from placement.machine import PlacementMachine
 from placement.planner import CreateGroups, Decision, Goals, Idle, Operator, Reason, TransferLeader, View, decide
 from placement.roster import Roster
 from placement.seams import CallLater, Clock, Timer, loop_call_later, loop_time
 from placement.transfers import Transfers
 from raft.interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, Replica, Unknown
-from wire.errors import Applied, Code, Failure
+from wire.errors import Code, Failure
 from wire.messages import HeartbeatReply, HeartbeatRequest, NodeInfo, RegisterReply, RegisterRequest
 from wire.rpc import Call, Peer
 
@@ -96,7 +97,7 @@ class PlacementService:
     def register(self, call: Call[RegisterRequest, RegisterReply]) -> None:
         """Serve REGISTER: answered with the map once the node is in it; INVALID when it can never be."""
         if not self._replica.is_leader:
-            call.fail(_not_leader(self._replica.leader))
+            call.fail(not_leader(self._replica.leader))
         elif _is_impostor(call.peer, call.request.node.id):
             call.fail(Failure(Code.INVALID, "The certificate names another node than the request."))
         else:
@@ -106,7 +107,7 @@ class PlacementService:
         """Serve HEARTBEAT: answered with the epoch and advice; INVALID when the node must register first."""
         beat = call.request
         if not self._replica.is_leader:
-            call.fail(_not_leader(self._replica.leader))
+            call.fail(not_leader(self._replica.leader))
         elif _is_impostor(call.peer, beat.node) or not self._is_registered(beat):
             call.fail(Failure(Code.INVALID, "This node is not registered under that id."))
         else:
@@ -142,15 +143,7 @@ class PlacementService:
         call.reply(RegisterReply(self._machine.map))
 
     def _failure(self, outcome: Refused | Unknown) -> Failure:
-        if isinstance(outcome, Unknown):
-            message = "Leadership was lost while the change was on its way."
-            return Failure(Code.UNKNOWN, message, Applied.UNKNOWN, leader=outcome.leader)
-        if outcome.overloaded:
-            message = "Too many changes are under way."
-            return Failure(Code.OVERLOADED, message, retry_after_ms=self._settings.retry_after_ms)
-        if outcome.leader:
-            return _not_leader(outcome.leader)
-        return Failure(Code.UNAVAILABLE, "The placement group has no leader at the moment.")
+        return failure_of(outcome, self._settings.retry_after_ms)
 
     # --- what the planner decides ---------------------------------------------------------------------------------
 
@@ -200,10 +193,6 @@ class PlacementService:
         self._bootstrapping = False
         if isinstance(outcome, Committed) and not isinstance(outcome.result, Accepted):
             logger.error("placement: the first groups were rejected: %s", outcome.result)
-
-
-def _not_leader(leader: str) -> Failure:
-    return Failure(Code.NOT_LEADER, "This replica does not lead the placement group.", leader=leader)
 
 
 def _is_impostor(peer: Peer, node: str) -> bool:

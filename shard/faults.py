@@ -6,10 +6,16 @@ from wire.messages import (
     LIMIT_BULK_ITEMS,
     LIMIT_KEY_BYTES,
     LIMIT_LIST_ITEMS,
+    LIMIT_QUOTA,
     LIMIT_TTL_MS,
     LIMIT_VALUE_BYTES,
+    LIMIT_WAIT_MS,
+    LIMIT_WINDOW_MS,
     NEVER,
     AcquireLock,
+    AwaitLockRequest,
+    Comparison,
+    Condition,
     Delete,
     Fetch,
     Increment,
@@ -20,6 +26,7 @@ from wire.messages import (
     OperationId,
     Put,
     PutItem,
+    Relation,
     ReleaseLock,
     RenewLock,
     Step,
@@ -34,12 +41,11 @@ from wire.slots import slot_of
 LIMIT_CONTENT_TYPE_BYTES = 255
 LIMIT_OWNER_BYTES = 255
 LIMIT_IDEMPOTENCY_BYTES = 255
-LIMIT_WINDOW_MS = 366 * 24 * 3600 * 1000
-LIMIT_QUOTA = 1_000_000_000
 LIMIT_LOCK_MS = 24 * 3600 * 1000
-LIMIT_WAIT_MS = 30_000
 TTL_MS_MIN = 1_000
 _INTEGERS = range(-(1 << 63), 1 << 63)
+_REVISIONS = range(1 << 63)
+_NO_REVISION = "a revision and a fence are in 0..2^63 - 1"
 
 
 def of_identity(identity: OperationId) -> str:
@@ -76,8 +82,12 @@ def of_list(request: ListRequest) -> str:
     return ""
 
 
-def of_lock_name(name: str, owner: str) -> str:
-    """Of a lock's name and the name of who wants it."""
+def of_await(request: AwaitLockRequest) -> str:
+    """Of waiting for a lock."""
+    return _of_wait(request.wait_ms) or _of_lock_name(request.name, request.owner)
+
+
+def _of_lock_name(name: str, owner: str) -> str:
     if not 1 <= len(owner.encode()) <= LIMIT_OWNER_BYTES:
         return f"an owner has 1 to {LIMIT_OWNER_BYTES} bytes"
     return _of_key(name)
@@ -87,7 +97,7 @@ def _of_step(step: Step) -> str:
     if isinstance(step, Delete):
         if step.conditions and len(step.conditions) != len(step.keys):
             return "there is a condition for each key, or none at all"
-        return of_keys(step.keys)
+        return of_keys(step.keys) or _first(map(_of_condition, step.conditions))
     if isinstance(step, Fetch):
         return of_keys(step.keys)
     if isinstance(step, Touch):
@@ -99,7 +109,7 @@ def _of_step(step: Step) -> str:
 
 def _of_transaction(transaction: Transaction) -> str:
     steps = (*transaction.success, *transaction.failure)
-    fault = _first(map(_of_step, steps)) or _first(_of_key(comparison.key) for comparison in transaction.compare)
+    fault = _first(map(_of_step, steps)) or _first(map(_of_comparison, transaction.compare))
     if fault:
         return fault
     keys = list(keys_of_transaction(transaction))
@@ -123,11 +133,38 @@ def _of_quota(asked: TakeQuota) -> str:
 def _of_lock(operation: LockOperation) -> str:
     if isinstance(operation, AcquireLock | RenewLock) and not TTL_MS_MIN <= operation.ttl_ms <= LIMIT_LOCK_MS:
         return f"a lock's ttl_ms is in {TTL_MS_MIN}..{LIMIT_LOCK_MS}"
-    if isinstance(operation, AcquireLock) and not 0 <= operation.wait_ms <= LIMIT_WAIT_MS:
-        return f"a wait_ms is in 0..{LIMIT_WAIT_MS}"
-    if isinstance(operation, RenewLock | ReleaseLock) and operation.fence not in _INTEGERS:
-        return "a fence has 64 bits"
-    return of_lock_name(operation.name, operation.owner)
+    if isinstance(operation, AcquireLock) and (fault := _of_wait(operation.wait_ms)):
+        return fault
+    if isinstance(operation, RenewLock | ReleaseLock) and operation.fence not in _REVISIONS:
+        return _NO_REVISION
+    return _of_lock_name(operation.name, operation.owner)
+
+
+def _of_wait(wait_ms: int) -> str:
+    return "" if 0 <= wait_ms <= LIMIT_WAIT_MS else f"a wait_ms is in 0..{LIMIT_WAIT_MS}"
+
+
+def _of_comparison(comparison: Comparison) -> str:
+    given = [comparison.exists, comparison.revision, comparison.value]
+    if given.count(None) != len(given) - 1:
+        return "a comparison is about one of exists, revision and value"
+    if comparison.exists is not None and comparison.relation in {Relation.LESS, Relation.GREATER}:
+        return "whether a key exists is equal or not"
+    return _of_expected(comparison.revision, comparison.value) or _of_key(comparison.key)
+
+
+def _of_condition(condition: Condition | None) -> str:
+    if condition is None:
+        return ""
+    if condition.fence is not None and condition.fence not in _REVISIONS:
+        return _NO_REVISION
+    return _of_expected(condition.revision, condition.value)
+
+
+def _of_expected(revision: int | None, value: bytes | None) -> str:
+    if revision is not None and revision not in _REVISIONS:
+        return _NO_REVISION
+    return _of_value(value or b"")
 
 
 def _of_count(items: Sequence[object]) -> str:
@@ -141,22 +178,29 @@ def _of_key(key: str) -> str:
 
 
 def _of_put(item: PutItem) -> str:
-    if len(item.value) > LIMIT_VALUE_BYTES:
-        return f"a value has at most {LIMIT_VALUE_BYTES} bytes"
     if len(item.content_type) > LIMIT_CONTENT_TYPE_BYTES:
         return f"a content type has at most {LIMIT_CONTENT_TYPE_BYTES} characters"
-    return _of_key(item.key) or _of_ttl_or_never(item.ttl_ms)
+    return (
+        _of_value(item.value)
+        or _of_key(item.key)
+        or _of_ttl_or_never(item.ttl_ms)
+        or (_of_condition(item.condition) if item.condition is not None else "")
+    )
+
+
+def _of_value(value: bytes) -> str:
+    return "" if len(value) <= LIMIT_VALUE_BYTES else f"a value has at most {LIMIT_VALUE_BYTES} bytes"
 
 
 def _of_touch(item: TouchItem) -> str:
-    return _of_key(item.key) or _of_ttl(item.ttl_ms)
+    return _of_key(item.key) or _of_ttl(item.ttl_ms) or _of_condition(item.condition)
 
 
 def _of_increment(item: IncrementItem) -> str:
     numbers = (item.by, item.initial, item.minimum, item.maximum)
     if any(number is not None and number not in _INTEGERS for number in numbers):
         return "numbers of an increment have 64 bits"
-    return _of_key(item.key) or _of_ttl_or_never(item.ttl_ms)
+    return _of_key(item.key) or _of_ttl_or_never(item.ttl_ms) or _of_condition(item.condition)
 
 
 def _of_ttl_or_never(ttl_ms: int) -> str:

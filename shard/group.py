@@ -59,7 +59,9 @@ class GroupService:
         self._queue = WriteQueue(self._limits.queued_writes_max, self._limits.queued_bytes_max)
         self._reads = Reads(replica, machine, self._clock.now_ms, self._wake, limits=self._limits, figures=self.figures)
         self._watches = Watches(replica, machine, scheduler, limits=self._limits, figures=self.figures)
-        self._lock_waits = LockWaits(machine, self._limits.lock_waits_max)
+        self._lock_waits = LockWaits(
+            machine, self._limits.lock_waits_max, lambda: self._reads.answers.map_epoch, self.figures
+        )
         self._flights: list[_Flight] = []
         self._leading = False
         self._closed = False

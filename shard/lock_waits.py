@@ -1,9 +1,11 @@
 """Who waits at a leader for a lock to be handed on. Only here to tell them at once: the queue itself is in the machine."""
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from shard import failures
 from shard.machine import Machine
+from shard.seams import GroupFigures
 from wire.errors import Failure
 from wire.messages import AwaitLockRequest, Status, WriteReply
 from wire.rpc import Call
@@ -12,11 +14,16 @@ AwaitLockCall: TypeAlias = Call[AwaitLockRequest, WriteReply]
 
 
 class LockWaits:
-    """The calls that wait at one replica, at most `limit`. What they are told was decided by an entry that was applied."""
+    """The calls that wait at one replica, at most `limit`. What they are told was decided by an entry that was applied.
 
-    def __init__(self, machine: Machine, limit: int) -> None:
+    `map_epoch` tells the newest map's epoch, for callers that ask the wrong group.
+    """
+
+    def __init__(self, machine: Machine, limit: int, map_epoch: Callable[[], int], figures: GroupFigures) -> None:
         self._machine = machine
         self._limit = limit
+        self._map_epoch = map_epoch
+        self._figures = figures
         self._waiting: dict[tuple[str, str], tuple[float, AwaitLockCall]] = {}
         machine.on_granted(self._granted)
 
@@ -32,7 +39,7 @@ class LockWaits:
         if self._machine.lock(asked.name, asked.owner).status is not Status.QUEUED:
             self._answer(call)
         elif len(self._waiting) >= self._limit:
-            call.fail(failures.overloaded(retry_after_ms))
+            self._fail(call, failures.overloaded(retry_after_ms))
         else:
             self._waiting[asked.name, asked.owner] = (min(now_s + asked.wait_ms / 1000, call.deadline), call)
 
@@ -47,7 +54,7 @@ class LockWaits:
         """Nobody can be told here any more."""
         waiting, self._waiting = self._waiting, {}
         for _, call in waiting.values():
-            call.fail(failure)
+            self._fail(call, failure)
 
     def _granted(self, name: str, owner: str) -> None:
         waiting = self._waiting.pop((name, owner), None)
@@ -56,4 +63,11 @@ class LockWaits:
 
     def _answer(self, call: AwaitLockCall) -> None:
         result = self._machine.lock(call.request.name, call.request.owner)
-        call.reply(WriteReply([result], result.revision))
+        if result.status is Status.WRONG_GROUP:
+            self._fail(call, failures.wrong_group(self._map_epoch()))
+        else:
+            call.reply(WriteReply([result], result.revision))
+
+    def _fail(self, call: AwaitLockCall, failure: Failure) -> None:
+        self._figures.count_failure(failure)
+        call.fail(failure)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from placement import PLACEMENT_GROUP, MapHolder, PlacementClient, PlacementMachine, PlacementService
+from placement.seams import boottime
+from placement.tokens.service import TokenService, serve_tokens
 from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload, WireNetwork, exit_process, receiving
 from shard.checksums import Checksums
 from shard.colleagues import NodeColleagues
@@ -31,11 +33,6 @@ from wire.messages import ClusterMap, GroupBeat, GroupInfo, GroupStatus, NodeInf
 from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
 
 logger = logging.getLogger(__name__)
-
-
-def boottime() -> float:
-    """Seconds since the machine started, suspends included: a lease must not outlive a suspend."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Node:
@@ -132,7 +129,7 @@ class Node:
             snapshot_offload=self._offloads[1],
             network=self._network,
             loop=self._loop,
-            clock=boottime,
+            clock=boottime,  # a lease must not outlive a suspend
             rng=self._rng,
             fatal=exit_process,
             config=settings.raft,
@@ -144,12 +141,14 @@ class Node:
     def _host_placement(self) -> PlacementService | None:
         members = list(self._settings.placement_addresses)
         if self._settings.id not in members:
+            serve_tokens(self._server, None, members)
             return None
         machine = PlacementMachine(self._settings.cluster, self._holder.publish)
         replica = self._host.create(PLACEMENT_GROUP, members, machine)
         service = PlacementService(replica, machine, self._settings.goals)
         self._server.on(REGISTER, service.register)
         self._server.on(HEARTBEAT, service.heartbeat)
+        serve_tokens(self._server, TokenService(replica, machine.tokens), members)
         return service
 
     def _follow(self, cluster_map: ClusterMap) -> None:

@@ -80,7 +80,7 @@ class ShardService:
 
     def await_lock(self, call: AwaitLockCall) -> None:
         """Check and begin to wait for a lock."""
-        fault = faults.of_lock_name(call.request.name, call.request.owner)
+        fault = faults.of_await(call.request)
         group = self._groups.get(call.request.group)
         if fault:
             call.fail(failures.invalid(fault))

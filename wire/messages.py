@@ -19,7 +19,11 @@ LIMIT_LIST_BYTES = 4 << 20
 LIMIT_TTL_MS = 10 * 365 * 24 * 3600 * 1000
 LIMIT_GROUPS = 16384
 LIMIT_WATCH_BYTES = 1 << 20
+LIMIT_COMPARED_BYTES = 64 << 10  # of a value that is understood in order to compare it
 LIMIT_QUEUE = 1000  # who may wait for one lock
+LIMIT_WAIT_MS = 30_000  # for a lock
+LIMIT_QUOTA = 1_000_000_000  # of a rate limit, in a window
+LIMIT_WINDOW_MS = 366 * 24 * 3600 * 1000
 NEVER = 0  # a `ttl_ms` or `expires_ms` of 0: does not expire
 
 T = TypeVar("T")
@@ -38,7 +42,8 @@ class OperationId(msgspec.Struct, frozen=True, array_like=True, gc=False):
         sequence: grows by one with each new write of the session to this group; a retry repeats it.
         floor: every write of the session to this group with a lower sequence has its answer; its memory may be dropped.
         key: an idempotency key that the client chose, "" for none. For ten minutes a write with the same key, whichever
-            session brings it, gets the same answer, and is not applied again.
+            session brings it, gets the same answer, and is not applied again. It counts together with the slot of the
+            write's first key: where that one goes its answer goes, and a write that begins elsewhere is another one.
         digest: hash of the client's request; a key that comes with another one is REUSED_KEY.
     """
 
@@ -55,7 +60,7 @@ class Condition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         exists: whether the key must be there (True) or must not (False).
         revision: the key's revision; 0 for a key that is not there.
-        value: JSON text that the key's value must be equal to as JSON.
+        value: JSON text that the key's value must be equal to as JSON, or, when one of them is over 64 KiB, byte by byte.
         fence: no greater one was ever used on the key while it lives. It is kept with the key: a holder of a lock sends the
             lock's fence, and once its successor has written, it cannot write any more.
     """
@@ -125,7 +130,7 @@ class Touch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Increment(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """Change numbers; an item's result has the new value as JSON text, or the present one when it was refused."""
+    """Change numbers; an item's result has the new value as JSON text, or the present one when that is out of range."""
 
     items: Bulk[IncrementItem]
 
@@ -152,7 +157,8 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing to look at before a transaction; of `exists`, `revision` and `value` exactly one is given.
 
     `relation` is about the revision (0 for a key that is not there) or the value: numbers are compared as such, strings by
-    their code points; other values, values of different types and keys that are not there are only ever unequal.
+    their code points; other values, values of different types and keys that are not there are only ever unequal. A value
+    of over 64 KiB is equal to the same bytes, and never less or greater.
     """
 
     key: str
@@ -180,7 +186,7 @@ class Algorithm(enum.IntEnum):
     """How a rate limit counts."""
 
     FIXED = 0  # so many in each window of cluster time, all at its beginning if they come then
-    GCRA = 1  # so many in any stretch as long as a window, coming back one by one
+    GCRA = 1  # so many at once, coming back one by one: in a stretch of t no more than limit * (1 + t / window)
 
 
 class TakeQuota(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
@@ -216,7 +222,7 @@ class AcquireLock(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8)
         name: of the lock.
         owner: who asks; unique among those who ask for the lock.
         ttl_ms: how long it holds the lock without renewing it, once it has it.
-        wait_ms: how long it waits in the queue if another holds the lock; 0: not at all.
+        wait_ms: how long it waits in the queue if another holds the lock; 0: it does not begin to.
     """
 
     name: str
@@ -370,7 +376,8 @@ class ListReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class AwaitLockRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Wait for a lock that the owner has queued for; answered when it has it, when it waits in vain, or after `wait_ms`.
 
-    The reply's one result is OK, QUEUED (not yet), or LOCKED (it is in no queue), with a LockInfo.
+    The reply's one result is OK, QUEUED (not yet), or LOCKED (it is in no queue), with a LockInfo. A lock whose time is up
+    but which was not handed on yet has no holder in it.
     """
 
     group: int

@@ -25,6 +25,15 @@ from wire.messages import (
     WriteRequest,
 )
 from wire.rpc import Method
+from wire.token_messages import (
+    BootstrapTokensRequest,
+    CreateTokenRequest,
+    RevokeTokenRequest,
+    RotateTokenRequest,
+    TokenReply,
+    TokenTable,
+    WatchTokensRequest,
+)
 
 WRITE = Method(1, "write", WriteRequest, WriteReply)
 READ = Method(2, "read", ReadRequest, ReadReply)
@@ -36,3 +45,9 @@ HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
 WATCH = Method(10, "watch", WatchRequest, WatchReply)
 AWAIT_LOCK = Method(20, "await_lock", AwaitLockRequest, WriteReply)
+
+WATCH_TOKENS = Method(30, "watch_tokens", WatchTokensRequest, TokenTable)
+CREATE_TOKEN = Method(31, "create_token", CreateTokenRequest, TokenReply)
+BOOTSTRAP_TOKENS = Method(32, "bootstrap_tokens", BootstrapTokensRequest, TokenReply)
+REVOKE_TOKEN = Method(33, "revoke_token", RevokeTokenRequest, TokenReply)
+ROTATE_TOKEN = Method(34, "rotate_token", RotateTokenRequest, TokenReply)

@@ -1,6 +1,7 @@
 """Which keys an operation is about. Pure."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from wire.messages import Delete, Fetch, Increment, Operation, Put, Step, Touch, Transaction
 
@@ -13,7 +14,7 @@ def keys_of(operation: Operation) -> list[str]:
     if isinstance(operation, _STEPS):
         return keys_of_step(operation)
     if isinstance(operation, Transaction):
-        return [next(keys_of_transaction(operation))]
+        return list(islice(keys_of_transaction(operation), 1))
     return [operation.name]
 
 

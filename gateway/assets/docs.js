@@ -9,6 +9,8 @@ const EXAMPLES = {
   BulkGetBody: { keys: ["a", "b"], with_ttl: true },
   BulkDeleteBody: { keys: ["a", "b"] },
   BulkTouchBody: { operations: [{ key: "a", ttl: 60 }] },
+  TokenBody: { name: "app", scopes: [{ prefix: "app/", verbs: ["read", "write"] }], expires_in: 86400 },
+  RotateBody: { overlap: 3600 },
 };
 
 function element(tag, attributes = {}, ...children) {

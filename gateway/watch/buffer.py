@@ -23,14 +23,18 @@ class Buffer:
         if self.ended is not None:
             return False
         if self._chunks and self.size_bytes + len(chunk) > self._bytes_max:
-            self._chunks.clear()
-            self.size_bytes = 0
+            self.discard()
             self.end(SLOW)
             return False
         self._chunks.append(chunk)
         self.size_bytes += len(chunk)
         self._news.set()
         return True
+
+    def discard(self) -> None:
+        """Let go of what waits."""
+        self._chunks.clear()
+        self.size_bytes = 0
 
     def end(self, reason: str) -> None:
         """Nothing more is added; what is in it may still be taken. The first reason counts."""
@@ -54,3 +58,4 @@ SHUTDOWN = "shutdown"
 UNAVAILABLE = "unavailable"
 RESYNC = "resync"
 GONE = "gone"
+FORBIDDEN = "forbidden"

@@ -52,6 +52,7 @@ class WatchPace(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         wait_s: how long a leader waits for changes before it answers that there are none.
         heartbeat_s: between two comments to a quiet watcher.
+        renew_s: between two looks whether watchers may still watch.
         linger_s: how long feeds go on without watchers.
         patience_s: for a group to answer while a watcher begins.
         stall_s: for a watcher's connection to take what is sent.
@@ -61,6 +62,7 @@ class WatchPace(msgspec.Struct, frozen=True, kw_only=True):
 
     wait_s: float = 0.6
     heartbeat_s: float = 10.0
+    renew_s: float = 0.25
     linger_s: float = 5.0
     patience_s: float = 10.0
     stall_s: float = 10.0
@@ -105,7 +107,7 @@ class Hub:
         self._on_events = on_events
         self._clock = clock
         self._sleep = sleep
-        self._watchers: dict[Buffer, str] = {}  # all, with their prefix
+        self._watchers: dict[Buffer, tuple[str, Callable[[], object]]] = {}  # all, with prefix and `renew`
         self._registered: PrefixIndex[Buffer] = PrefixIndex()
         self._closing: set[asyncio.Task[None]] = set()
         self._timers: dict[Callable[[], None], Timer] = {}
@@ -129,24 +131,24 @@ class Hub:
         if len(self._watchers) >= self.limits.watchers:
             raise ApiError(ApiCode.TOO_MANY_REQUESTS, "too many watchers")
 
-    def enter(self, prefix: str) -> Buffer:
-        """A watcher begins, after a `check`; `leave` must follow."""
+    def enter(self, prefix: str, renew: Callable[[], object]) -> Buffer:
+        """A watcher begins, after a `check`; `leave` must follow. `renew` raises ApiError once it may watch no longer."""
         watcher = Buffer(self.limits.buffer_bytes)
-        self._watchers[watcher] = prefix
+        self._watchers[watcher] = prefix, renew
         self._start()
         return watcher
 
     def register(self, watcher: Buffer) -> dict[int, Position]:
         """From now on the watcher gets every change after the positions that are returned, one for each group."""
         positions = self.positions()
-        self._registered.add(self._watchers[watcher], watcher)
+        self._registered.add(self._watchers[watcher][0], watcher)
         return positions
 
     def leave(self, watcher: Buffer) -> None:
         """A watcher has ended."""
-        prefix = self._watchers.pop(watcher, None)
-        if prefix is None:
+        if watcher not in self._watchers:
             return
+        prefix, _ = self._watchers.pop(watcher)
         watcher.end(buffer.GONE)
         self._on_end(watcher.ended or buffer.GONE)
         self._registered.remove(prefix, watcher)
@@ -193,6 +195,7 @@ class Hub:
                 sleep=self._sleep,
             )
         self._later(self.pace.heartbeat_s, self._beat)
+        self._later(self.pace.renew_s, self._renew)
 
     def _stop_if_unused(self) -> None:
         if not self._watchers:
@@ -216,6 +219,16 @@ class Hub:
     def _end_all(self, reason: str) -> None:
         for watcher in self._watchers:
             watcher.end(reason)
+
+    def _renew(self) -> None:
+        """Send those away who may watch no longer, with nothing of what waits for them."""
+        for watcher, (_, renew) in self._watchers.items():
+            try:
+                renew()
+            except ApiError:
+                watcher.discard()
+                watcher.end(buffer.FORBIDDEN)
+        self._later(self.pace.renew_s, self._renew)
 
     # --- events
 

@@ -34,13 +34,14 @@ class Watching:
         prefix = query.get("prefix", "")
         if len(prefix.encode()) > LIMIT_KEY_BYTES:
             raise invalid(f"prefix: over {LIMIT_KEY_BYTES} bytes")
+        request.access.check((prefix,))
         self._hub.check()
         asked = _place_asked_for(request, query)
         try:
             start = None if asked is None else cursor.decode(self._hub.layout, asked)
         except cursor.CursorError:
             raise invalid("from, Last-Event-ID: not an id that a watch of this cluster gave") from None
-        watcher = self._hub.enter(prefix)
+        watcher = self._hub.enter(prefix, request.access.renew)
         if asked is not None and start is None:
             watcher.end(buffer.RESYNC)
         return WatchStream(self._hub, watcher, Joining(self._hub, self._lister, watcher, prefix, self._clock), start)

@@ -25,7 +25,6 @@ INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
 _INTEGER = re.compile(rb"\s*(-?(?:0|[1-9][0-9]{0,18}))\s*")
 _NOT_FOUND = ItemResult(Status.NOT_FOUND)
 _WRONG_GROUP = ItemResult(Status.WRONG_GROUP)
-_NOT_A_NUMBER = ItemResult(Status.NOT_A_NUMBER)
 
 
 def take_step(view: View, step: Step) -> list[ItemResult]:
@@ -89,14 +88,15 @@ def increment(view: View, item: IncrementItem) -> ItemResult:
     old = view.get(item.key)
     if item.condition is not None and not holds(item.condition, old):
         return _refused(old)
+    revision = 0 if old is None else old.revision
     present = item.initial if old is None else whole_number(old)
     if present is None:
-        return _NOT_A_NUMBER
+        return ItemResult(Status.NOT_A_NUMBER, revision)
     total = present + item.by
     low = INTEGER_MIN if item.minimum is None else max(INTEGER_MIN, item.minimum)
     high = INTEGER_MAX if item.maximum is None else min(INTEGER_MAX, item.maximum)
     if not low <= total <= high:
-        return ItemResult(Status.OUT_OF_RANGE, 0 if old is None else old.revision, b"%d" % present)
+        return ItemResult(Status.OUT_OF_RANGE, revision, b"%d" % present)
     due_ms = expires_ms(view, item.ttl_ms) if old is None else old.expires_ms
     view.put(item.key, Record(b"%d" % total, "", view.index, due_ms, _fence(item.condition, old)))
     return ItemResult(Status.OK, view.index, b"%d" % total)

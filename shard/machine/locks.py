@@ -16,6 +16,7 @@ from shard.machine.names import is_kept, kept_as, kept_name
 from shard.machine.store import Store, expires_ms
 from wire.messages import (
     LIMIT_QUEUE,
+    LIMIT_WAIT_MS,
     AcquireLock,
     ItemResult,
     LeaveQueue,
@@ -43,7 +44,7 @@ class _Waiter(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Lock(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A lock that somebody holds, or, with owner "", held until its time was up."""
+    """A lock that somebody holds until its time is up."""
 
     owner: str
     fence: int
@@ -79,14 +80,19 @@ class Locks:
         return self._release(key, _decode(record.value))
 
     def look(self, name: str, owner: str) -> ItemResult:
-        """How it stands with an owner that waits: OK when it holds the lock, QUEUED, or LOCKED when it is in no queue."""
+        """How it stands with an owner that waits.
+
+        OK when it holds the lock, QUEUED, LOCKED when it is in no queue, or WRONG_GROUP.
+        """
+        if not self._store.owns(name):
+            return _WRONG_GROUP
         record = self._store.get_kept(_key(name))
-        if record is None or record.expired(self._store.now_ms):
+        if record is None:
             return self._result(Status.LOCKED, None)
         lock = _decode(record.value)
-        if lock.owner == owner:
+        if lock.owner == owner and not record.expired(self._store.now_ms):
             return self._result(Status.OK, record)
-        waits = any(waiter.owner == owner for waiter in lock.queue)
+        waits = any(waiter.owner == owner for waiter in self._waiting(lock))
         return self._result(Status.QUEUED if waits else Status.LOCKED, record)
 
     def expired(self, key: str, record: Record) -> None:
@@ -100,11 +106,11 @@ class Locks:
         lock = _decode(record.value)
         if lock.owner == asked.owner:
             return self._hold(key, lock, asked.ttl_ms)
-        if not asked.wait_ms:
-            return self._result(Status.LOCKED, record)
         queue = self._waiting(lock)
-        waiter = _Waiter(asked.owner, self._store.now_ms + asked.wait_ms, asked.ttl_ms)
         at = next((at for at, other in enumerate(queue) if other.owner == asked.owner), len(queue))
+        if asked.wait_ms <= 0:
+            return self._result(Status.QUEUED if at < len(queue) else Status.LOCKED, record)
+        waiter = _Waiter(asked.owner, self._store.now_ms + min(asked.wait_ms, LIMIT_WAIT_MS), asked.ttl_ms)
         if at >= LIMIT_QUEUE:
             return self._result(Status.QUEUE_FULL, record)
         queue[at : at + 1] = [waiter]
@@ -157,7 +163,10 @@ class Locks:
         if record is None:
             return ItemResult(status, 0, _encode(LockInfo()))
         lock = _decode(record.value)
-        info = LockInfo(lock.owner, lock.fence, remaining_ms(record, self._store.now_ms), len(lock.queue))
+        waiting = len(self._waiting(lock))
+        if record.expired(self._store.now_ms):
+            return ItemResult(status, 0, _encode(LockInfo(waiting=waiting)))
+        info = LockInfo(lock.owner, lock.fence, remaining_ms(record, self._store.now_ms), waiting)
         return ItemResult(status, lock.fence, _encode(info))
 
 

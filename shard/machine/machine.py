@@ -233,7 +233,7 @@ class Machine:
         return self._store.get(key) if self._store.owns(key) else None
 
     def lock(self, name: str, owner: str) -> ItemResult:
-        """How it stands with an owner that waits for a lock: OK when it holds it, QUEUED, or LOCKED when it is in no queue."""
+        """How it stands with an owner that waits for a lock: see `Locks.look`."""
         return self._locks.look(name, owner)
 
     def next_expiry_ms(self) -> int:

@@ -27,7 +27,8 @@ class Once:
 
     def earlier(self, identity: OperationId, operation: Operation) -> Answer | None:
         """The answer to an earlier write with the same idempotency key; None when there is none."""
-        record = self._store.get_kept(_name(identity, operation))
+        name = _name(identity, operation)
+        record = self._store.get_kept(name) if name else None
         if record is None or record.expired(self._store.now_ms):
             return None
         digest, answer = _decode(record.value)
@@ -37,10 +38,11 @@ class Once:
 
     def remember(self, identity: OperationId, operation: Operation, answer: Answer) -> None:
         """Keep the answer to a write that was applied."""
-        if identity.key:
-            value = _encode((identity.digest, answer))
-            self._store.put_kept(_name(identity, operation), value, expires_ms(self._store, KEPT_MS))
+        if name := _name(identity, operation):
+            self._store.put_kept(name, _encode((identity.digest, answer)), expires_ms(self._store, KEPT_MS))
 
 
 def _name(identity: OperationId, operation: Operation) -> str:
-    return kept_name("i", slot_of(keys_of(operation)[0]), identity.key)
+    """Under which name the answer is kept; "" when the client chose no key, or the write is about nothing."""
+    keys = keys_of(operation) if identity.key else []
+    return kept_name("i", slot_of(keys[0]), identity.key) if keys else ""

@@ -24,9 +24,10 @@ def transact(view: View, transaction: Transaction) -> list[ItemResult]:
     for step in transaction.success if succeeded else transaction.failure:
         for result in take_step(draft, step):
             room -= len(result.value)
-            if room < 0 or not _is_fine(step, result):
+            found = _TOO_LARGE if room < 0 and result.value else result
+            if not _is_fine(step, found):
                 refused.add(len(results))
-            results.append(result if room >= 0 else _TOO_LARGE)
+            results.append(found)
     if refused:
         return [_ABORTED, *(result if at in refused else _ABORTED for at, result in enumerate(results))]
     draft.commit()

@@ -172,7 +172,7 @@ class Fleet:
     def _create_gateway(self, name: str) -> None:
         listen = f"{self.network.addresses[name]}:{GATEWAY_PORT}"
         nodes = ",".join(map(self.node_address, self.node_names))
-        words = ["gateway", "--nodes", nodes, "--listen", listen, "--insecure", "--insecure-http"]
+        words = ["gateway", "--nodes", nodes, "--listen", listen, "--insecure", "--insecure-http", "--auth", "off"]
         program = Program(name, self.network.inside(name), words, self.folder / f"{name}.log")
         program.set_environ({})
         self.gateways[name] = program

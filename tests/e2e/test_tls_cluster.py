@@ -45,6 +45,29 @@ def test_a_cluster_with_certificates_of_the_command_line_serves_http(cluster: No
     http.close()
 
 
+def bootstrap(cluster: Nodes, certificates: Path, stem: str) -> subprocess.CompletedProcess[str]:
+    files = {"cert": f"{stem}.crt", "key": f"{stem}.key", "ca": "ca.crt"}
+    tls = [word for flag, file in files.items() for word in (f"--tls-{flag}", str(certificates / file))]
+    nodes = ",".join(node.address for node in cluster.layout.nodes)
+    words = ["token", "bootstrap", "--cluster", "local", "--nodes", nodes, *tls]
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "concord.cli", *words],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "sdk"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_first_token_is_made_for_an_administrators_certificate_only(cluster: Nodes, certificates: Path) -> None:
+    for stem in ("gateway-gateway1", "node-n1"):
+        refused = bootstrap(cluster, certificates, stem)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "certificate is for a" in refused.stderr
+    done = bootstrap(cluster, certificates, "admin-admin")
+    assert (done.returncode, done.stdout[:11]) == (0, "sk_concord_"), done.stderr
+
+
 def test_nothing_but_tls_is_spoken_on_a_port_of_a_node(cluster: Nodes, certificates: Path) -> None:
     for place in cluster.layout.nodes:
         context = ssl.create_default_context(cafile=certificates / "ca.crt")

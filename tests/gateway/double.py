@@ -13,6 +13,7 @@ from gateway.app import Gateway
 from gateway.caller import Pace
 from gateway.health import HealthPace
 from gateway.limits import HttpLimits
+from gateway.pool import ClosableChannel
 from gateway.settings import GatewaySettings
 from gateway.watch import WatchPace
 from shard.history import History
@@ -130,7 +131,7 @@ class FakeCluster:
         """The requests of one kind that reached a node."""
         return [request for _, request in self.calls if isinstance(request, kind)]
 
-    def open_channel(self, address: str) -> "FakeChannel":
+    def open_channel(self, address: str) -> ClosableChannel:
         return FakeChannel(self, next((node for node in self.nodes if self.addresses[node] == address), self.nodes[0]))
 
     def handle(self, node: str, request: object) -> object:

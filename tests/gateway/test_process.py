@@ -151,6 +151,8 @@ def test_a_port_in_use_is_refused(launch: Launch, port: int) -> None:
     ("flags", "named"),
     [
         (("--listen", "0.0.0.0:0", "--nodes", "127.0.0.1:1"), b"--insecure-http"),
+        (("--listen", "0.0.0.0:0", "--nodes", "127.0.0.1:1", "--insecure-http"), b"--auth"),
+        (("--nodes", "127.0.0.1:1", "--auth", "yes"), b"--auth"),
         (("--listen", "nowhere", "--nodes", "127.0.0.1:1"), b"nowhere"),
         (("--nodes", "10.0.0.1:1"), b"--insecure"),
         (("--nodes", "127.0.0.1:1", "--tls-cert", "x"), b"tls_ca"),

@@ -126,8 +126,8 @@ def test_a_cluster_with_a_fenced_replica_is_not_whole_and_says_which(
     undecided = status_of(Group(1, "n1", ["n1", "n2"], diverged=True))
     shown = []
     for status, code in ((well, 0), (fenced, 1), (undecided, 1)):
-        monkeypatch.setattr("concord.cli.status.fetch", lambda _url, _timeout_s, status=status: status)
-        assert run(Namespace(url="", json=False)) == code
+        monkeypatch.setattr("concord.cli.status.fetch", lambda _url, _timeout_s, _token, status=status: status)
+        assert run(Namespace(url="", token="", json=False)) == code
         shown.append(capsys.readouterr().out)
     assert "every group has a leader" in shown[0]
     assert "replicas with a WRONG STATE: groups 2" in shown[1]

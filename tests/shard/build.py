@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from shard.machine import Entry, Machine, Own, encode
 from wire.messages import (
     LIMIT_BULK_ITEMS,
     Delete,
     ItemResult,
+    LockInfo,
     Operation,
     OperationId,
     Put,
     PutItem,
+    QuotaInfo,
     Touch,
     TouchItem,
     WriteReply,
@@ -83,6 +87,22 @@ def copy_by_snapshot(machine: Machine) -> Machine:
         restorer.feed(chunk)
     restorer.finish()
     return copy
+
+
+def replayed(log: Log) -> Machine:
+    """Another machine that was given the same commands."""
+    again = Log(own=False)
+    for command in log.commands:
+        again.append_command(command)
+    return again.machine
+
+
+def lock_info(result: ItemResult) -> LockInfo:
+    return msgspec.msgpack.decode(result.value, type=LockInfo)
+
+
+def quota_info(result: ItemResult) -> QuotaInfo:
+    return msgspec.msgpack.decode(result.value, type=QuotaInfo)
 
 
 def value_of(machine: Machine, key: str) -> bytes | None:

@@ -5,8 +5,21 @@ import msgspec
 import pytest
 
 from shard.machine import Machine, SnapshotError
-from tests.shard.build import Log, copy_by_snapshot, names
-from wire.messages import OperationId, Put, PutItem, Touch, TouchItem
+from tests.shard.build import Log, copy_by_snapshot, lock_info, names
+from wire.messages import (
+    AcquireLock,
+    Condition,
+    Increment,
+    IncrementItem,
+    OperationId,
+    Put,
+    PutItem,
+    ReleaseLock,
+    Status,
+    TakeQuota,
+    Touch,
+    TouchItem,
+)
 
 CHUNK_BYTES_MAX = 256 * 1024
 
@@ -149,6 +162,28 @@ def test_a_machine_can_be_restored_while_its_snapshot_is_drawn() -> None:
         restorer.feed(chunk)
     restorer.finish()
     assert copy.checksum() == before
+
+
+def test_the_groups_own_records_and_fences_are_in_it_and_go_on_as_before() -> None:
+    log = Log()
+    log.write(5, Put([PutItem("guarded", b"1", condition=Condition(fence=7))]))
+    fence = log.write(5, AcquireLock("l", "x", 60_000))[0].revision
+    log.write(5, AcquireLock("l", "a", 1_000, 30_000))
+    asked = TakeQuota("q", 3, 60_000, 2)
+    log.write(5, asked)
+    identity = OperationId(1, 100, 0, "key", b"d")
+    answer = log.write(5, Increment([IncrementItem("n")]), identity)
+    mirror = Log(copy_by_snapshot(log.machine), own=False)
+    mirror.index, mirror.sequence = log.index, log.sequence
+    for each in (log, mirror):
+        stale = Put([PutItem("guarded", b"2", condition=Condition(fence=6))])
+        assert each.write(6, stale)[0].status is Status.PRECONDITION_FAILED
+        assert each.write(6, asked)[0].status is Status.QUOTA_EXCEEDED
+        assert each.write(6, Increment([IncrementItem("n")]), OperationId(2, 1, 0, "key", b"d")) == answer
+        assert lock_info(each.write(6, ReleaseLock("l", "x", fence))[0]).owner == "a"
+        each.put(6, "guarded", b"3")
+        assert each.write(6, stale)[0].status is Status.PRECONDITION_FAILED  # a put without a fence does not forget it
+    assert log.machine.checksum() == mirror.machine.checksum()
 
 
 def restore(chunks: list[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The command line `concord`: `up`, `status` and `certs` for people, `node` and `gateway` for single server processes.
+"""The command line `concord`: `up`, `status`, `token` and `certs` for people, `node` and `gateway` for server processes.
 
 Exit codes: 0 done; 1 failed, or (`status`) the cluster is not whole; 2 wrong use; 3 (`status`) nobody answers at the URL.
 Errors are one line on stderr. Only what a command needs is imported when it runs, so that every command starts quickly.
@@ -21,6 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from concord.cli import server  # noqa: PLC0415 - only what a command needs
 
             return server.run(words[0], words[1:])
+        if words[:2] == ["token", "bootstrap"]:
+            from concord.cli import server  # noqa: PLC0415 - likewise
+
+            return server.run("token-bootstrap", words[2:])
         return _run_client_command(words)
     except CliError as error:
         complain(str(error))
@@ -33,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_client_command(words: Sequence[str]) -> int:
-    from concord.cli import certs, status, up  # noqa: PLC0415 - a node process needs none of them
+    from concord.cli import certs, status, token, up  # noqa: PLC0415 - a node process needs none of them
     from concord.cli.arguments import Parser  # noqa: PLC0415 - likewise
 
     parser = Parser(
@@ -44,6 +48,7 @@ def _run_client_command(words: Sequence[str]) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     up.add_parser(commands)
     status.add_parser(commands)
+    token.add_parser(commands)
     certs.add_parser(commands)
     for command in SERVER_COMMANDS:  # run above; named here for the help
         commands.add_parser(command, help=f"run one {command} process (needs concord[server])")

@@ -138,10 +138,11 @@ def node_arguments(layout: Layout, node: NodePlace, data_dir: Path, durability: 
     return ["node", *_flags(values)]
 
 
-def gateway_arguments(layout: Layout, port: int) -> list[str]:
-    """Command line of `concord gateway` for one gateway."""
+def gateway_arguments(layout: Layout, port: int, *, auth: bool = False) -> list[str]:
+    """Command line of `concord gateway` for one gateway, which asks for tokens or does not."""
     nodes = ",".join(node.address for node in layout.nodes)
-    return ["gateway", *_flags({"listen": f"{HOST}:{port}", "nodes": nodes, "cluster": layout.cluster})]
+    values = {"listen": f"{HOST}:{port}", "nodes": nodes, "cluster": layout.cluster}
+    return ["gateway", *_flags(values | ({"auth": "on"} if auth else {}))]
 
 
 def _flags(values: dict[str, str]) -> Sequence[str]:

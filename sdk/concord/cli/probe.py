@@ -1,4 +1,4 @@
-"""HTTP GET with a bound on time and size, for the commands of the command line. No proxies: it asks what it is told to."""
+"""HTTP with a bound on time and size, for the commands of the command line. No proxies: it asks what it is told to."""
 
 import http.client
 from urllib.parse import urlsplit
@@ -26,8 +26,13 @@ class _ErrorBody(msgspec.Struct, frozen=True):
     error: _Error
 
 
-def get(url: str, path: str, timeout_s: float) -> Answer:
-    """GET `path` of the server at `url` (`http://host:port` or `https://…`).
+def get(url: str, path: str, timeout_s: float, token: str = "") -> Answer:
+    """GET `path`, as `send` does."""
+    return send("GET", url, path, timeout_s, token=token)
+
+
+def send(method: str, url: str, path: str, timeout_s: float, *, body: bytes = b"", token: str = "") -> Answer:
+    """One request for `path` of the server at `url` (`http://host:port` or `https://…`); `token` "" sends none.
 
     Raises:
         CliError: the URL is none, nobody answers in time, or the answer is over 16 MiB.
@@ -40,9 +45,12 @@ def get(url: str, path: str, timeout_s: float) -> Answer:
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     if parts.scheme not in kinds or not parts.hostname:
         raise CliError(f"{url} is not a URL like http://127.0.0.1:4000", exit_code=2)
+    if not token.isascii() or not token.isprintable():
+        raise CliError("the token has characters that no token has", "check CONCORD_TOKEN", exit_code=2)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     connection = kinds[parts.scheme](parts.hostname, port, timeout=timeout_s)
     try:
-        connection.request("GET", parts.path.rstrip("/") + path)
+        connection.request(method, parts.path.rstrip("/") + path, body or None, headers)
         response = connection.getresponse()
         body = response.read(LIMIT_BODY_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:

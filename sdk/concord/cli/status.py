@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from concord.cli.arguments import Commands
+from concord.cli.arguments import Commands, Parser
 from concord.cli.console import RED, CliError, paint, table
 from concord.cli.probe import UNREACHABLE_EXIT, error_message, get
 from concord.cli.processes import Process, read_process_list
@@ -19,6 +19,7 @@ STATUS_PATH = "/api/v1/status"
 TIMEOUT_S = 5.0
 DEFAULT_URL = "http://127.0.0.1:4000"
 DEFAULT_DATA_DIR = "concord-data"
+TOKEN_VARIABLE = "CONCORD_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -117,7 +118,7 @@ class Report(msgspec.Struct, frozen=True):
 def add_parser(commands: Commands) -> None:
     """Register the command."""
     parser = commands.add_parser("status", help="show the nodes and groups of a cluster", description=DESCRIPTION)
-    parser.add_argument("--url", default=os.environ.get("CONCORD_URL") or DEFAULT_URL, help="a gateway (%(default)s)")
+    add_gateway_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, with the local processes and what they lead")
     parser.add_argument(
         "--data-dir", default=DEFAULT_DATA_DIR, metavar="DIR", help="of the local cluster, if any (%(default)s)"
@@ -125,9 +126,20 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
+def add_gateway_arguments(parser: Parser) -> None:
+    """Say which gateway to ask, and with which token."""
+    parser.add_argument("--url", default=os.environ.get("CONCORD_URL") or DEFAULT_URL, help="a gateway (%(default)s)")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get(TOKEN_VARIABLE, ""),
+        metavar="TOKEN",
+        help=f"if the gateway asks for one; better in {TOKEN_VARIABLE}, where no list of processes shows it",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Print the status; exit codes as in the module's docstring."""
-    status = fetch(options.url, TIMEOUT_S)
+    status = fetch(options.url, TIMEOUT_S, options.token)
     if options.json:
         report = _report(options.url, status, _local_processes(Path(options.data_dir), options.url))
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
@@ -136,17 +148,16 @@ def run(options: argparse.Namespace) -> int:
     return 0 if status.is_whole else 1
 
 
-def fetch(url: str, timeout_s: float) -> Status:
+def fetch(url: str, timeout_s: float, token: str = "") -> Status:
     """Ask a gateway.
 
     Raises:
         CliError: nobody answers in time (exit code 3), or the answer is an error or not understood (1).
     """
-    answer = get(url, STATUS_PATH, timeout_s)
+    answer = get(url, STATUS_PATH, timeout_s, token)
     if answer.status != 200:
-        raise CliError(
-            f"{url} answered {answer.status}: {error_message(answer.body)}", "concord status again in a moment"
-        )
+        hint = f"set {TOKEN_VARIABLE}" if answer.status == 401 else "concord status again in a moment"
+        raise CliError(f"{url} answered {answer.status}: {error_message(answer.body)}", hint)
     try:
         return msgspec.json.decode(answer.body, type=Envelope).data
     except msgspec.DecodeError as error:

@@ -5,6 +5,7 @@ data. While it runs it is the processes' supervisor: one that dies is started ag
 """
 
 import argparse
+import os
 import select
 import signal
 import socket
@@ -21,7 +22,7 @@ from concord.cli.files import DirectoryLock
 from concord.cli.layout import HOST, LIMIT_GROUPS, LIMIT_NODES, LIMIT_REPLICAS, Layout, Wanted
 from concord.cli.probe import error_message, get
 from concord.cli.processes import Death, Program, Supervisor, last_line
-from concord.cli.status import DEFAULT_DATA_DIR, Status, fetch, numbers
+from concord.cli.status import DEFAULT_DATA_DIR, TOKEN_VARIABLE, Status, fetch, numbers
 
 DESCRIPTION = """Run a whole cluster of real processes on this machine. The first start decides how many nodes, groups and
 replicas there are; later starts bring the same cluster back with its data. Ctrl-C stops it."""
@@ -68,6 +69,7 @@ def add_parser(commands: Commands) -> None:
         default="fsync",
         help="what an answer to a write waits for: the disks, the operating systems, or memory alone (%(default)s)",
     )
+    parser.add_argument("--auth", action="store_true", help="ask for tokens; this time only, say it at each start")
     parser.set_defaults(run=run)
 
 
@@ -83,8 +85,9 @@ def run(options: argparse.Namespace) -> int:
         gateway_ports = range(options.port, options.port + options.gateways)
         layout = _settle(data_dir, Wanted(options.nodes, options.groups, options.replicas), gateway_ports)
         url = f"http://{HOST}:{options.port}"
-        supervisor = Supervisor(_programs(layout, data_dir, options.durability, gateway_ports), data_dir, url)
-        return _Cluster(supervisor, layout, url, options.durability, data_dir).run()
+        programs = _programs(layout, data_dir, options.durability, gateway_ports, auth=options.auth)
+        supervisor = Supervisor(programs, data_dir, url)
+        return _Cluster(supervisor, layout, url, options.durability, data_dir, auth=options.auth).run()
     finally:
         lock.release()
 
@@ -92,12 +95,15 @@ def run(options: argparse.Namespace) -> int:
 class _Cluster:
     """The running cluster: waits until it is ready, says so, and watches it until told to stop."""
 
-    def __init__(self, supervisor: Supervisor, layout: Layout, url: str, durability: str, data_dir: Path) -> None:
+    def __init__(
+        self, supervisor: Supervisor, layout: Layout, url: str, durability: str, data_dir: Path, *, auth: bool
+    ) -> None:
         self._supervisor = supervisor
         self._layout = layout
         self._url = url
         self._durability = durability
         self._data_dir = data_dir
+        self._auth = auth
         self._progress = Progress(sys.stderr)
 
     def run(self) -> int:
@@ -168,16 +174,25 @@ class _Cluster:
         return (
             f"{paint(f'Concord is ready at {self._url}', BOLD, sys.stdout)} ({what})\n\n"
             f"{table(['NAME', 'ROLE', 'PID', 'ADDRESS', 'ZONE', 'LEADS GROUPS'], rows, sys.stdout)}\n"
-            "Try\n"
-            f"  curl -X PUT {self._url}/api/v1/kv/hello -H 'Content-Type: application/json' -d '{{\"value\": \"world\"}}'\n"
-            f"  curl {self._url}/api/v1/kv/hello\n\n"
+            f"Try\n{self._first_steps()}\n"
             f"{paint(f'Logs are in {self._data_dir}/logs. Ctrl-C stops it; the data stays.', DIM, sys.stdout)}\n"
         )
+
+    def _first_steps(self) -> str:
+        header, first = "", ""
+        if self._auth:
+            nodes = ",".join(node.address for node in self._layout.nodes)
+            bootstrap = f"concord token bootstrap --cluster {self._layout.cluster} --nodes {nodes}"
+            first = f"  export CONCORD_TOKEN=$({bootstrap})  # once, and keep it\n"
+            header = ' -H "X-API-Key: $CONCORD_TOKEN"'
+        key = f"{self._url}/api/v1/kv/hello"
+        put = f"curl -X PUT {key} -H 'Content-Type: application/json'{header} -d '{{\"value\": \"world\"}}'"
+        return f"{first}  {put}\n  curl {key}{header}\n"
 
     def _status(self) -> Status | None:
         """Who leads what; None when the gateway cannot say, which must not end a cluster that is ready."""
         try:
-            return fetch(self._url, PROBE_TIMEOUT_S)
+            return fetch(self._url, PROBE_TIMEOUT_S, os.environ.get(TOKEN_VARIABLE, "") if self._auth else "")
         except CliError:
             return None
 
@@ -213,7 +228,7 @@ def _settle(data_dir: Path, wanted: Wanted, gateway_ports: range) -> Layout:
     return layout
 
 
-def _programs(layout: Layout, data_dir: Path, durability: str, gateway_ports: range) -> list[Program]:
+def _programs(layout: Layout, data_dir: Path, durability: str, gateway_ports: range, *, auth: bool) -> list[Program]:
     nodes = [
         Program(
             node.id,
@@ -226,7 +241,7 @@ def _programs(layout: Layout, data_dir: Path, durability: str, gateway_ports: ra
         for node in layout.nodes
     ]
     gateways = [
-        Program(f"gateway{i}", "gateway", layouts.gateway_arguments(layout, port), f"{HOST}:{port}", [port])
+        Program(f"gateway{i}", "gateway", layouts.gateway_arguments(layout, port, auth=auth), f"{HOST}:{port}", [port])
         for i, port in enumerate(gateway_ports, start=1)
     ]
     return [*nodes, *gateways]
