@@ -1,9 +1,10 @@
 """Answers, put together from bytes: the values in them were JSON when they came and are never parsed or written again."""
 
 import base64
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
+from litestar.types import Receive, Send
 
 from gateway.listing import ListQuery
 from wire.messages import ItemResult, ListEntry
@@ -23,6 +24,19 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     status: int = 200
     headers: tuple[Header, ...] = ()
     content_type: bytes = JSON_TYPE
+
+
+class Stream(Protocol):
+    """An answer that goes on: it is begun with its headers once the request was let in, and holds no place there."""
+
+    content_type: bytes
+    headers: tuple[Header, ...]
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Send bodies until the last one, or until the client is gone."""
+
+    def close(self) -> None:
+        """It is over, or was never begun."""
 
 
 def etag(revision: int) -> Header:

@@ -32,6 +32,7 @@ from gateway.settings import GatewaySettings
 from gateway.status import StatusPage
 from gateway.tokens import TokenRoutes
 from gateway.transactions import Transactions
+from gateway.watch import Hub, Watching, WatchPace
 from placement.leader import LeaderCaller, LeaderGuess
 from placement.maps import MapHolder
 from placement.tokens.watcher import TokenWatcher
@@ -48,6 +49,7 @@ class Gateway:
         limits: limits of the HTTP side; those of the settings when not given.
         pace: the pace of RPC attempts.
         health_pace: when things count as old.
+        watch_pace: the pace of watching; leaders wait well under the time of an attempt when not given.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Gateway:
         limits: HttpLimits | None = None,
         pace: Pace = Pace(),  # noqa: B008 - frozen
         health_pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
+        watch_pace: WatchPace | None = None,
     ) -> None:
         rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
         self._pool = Pool(open_channel, settings.nodes)
@@ -76,6 +79,16 @@ class Gateway:
         )
         cluster = Cluster(self._router, caller, OperationIds(secrets.randbits(63)), rng)
         self._key_value = KeyValue(cluster, self._router)
+        watch_pace = watch_pace or WatchPace(wait_s=0.6 * pace.attempt_s)
+        self.hub = Hub(
+            caller,
+            rng,
+            on_end=self._metrics.watch_ended,
+            on_events=self._metrics.watch_told,
+            limits=settings.watch_limits,
+            pace=watch_pace,
+        )
+        self._watching = Watching(self.hub, cluster)
         self._transactions = Transactions(cluster)
         self._quotas = Quotas(cluster)
         self._locks = Locks(cluster)
@@ -111,8 +124,14 @@ class Gateway:
         self.health.start()
         self.divergence.start()
 
+    def drain(self) -> None:
+        """Say not ready, and send watchers away: requests under way may finish."""
+        self.health.draining = True
+        self.hub.drain()
+
     async def close(self) -> None:
         """Stop all of them, and close every channel."""
+        await self.hub.close()
         await self._locks.close()
         await self.divergence.close()
         await self.health.close()
@@ -124,6 +143,7 @@ class Gateway:
     def _map_changed(self, newer: ClusterMap) -> None:
         self._router.update(newer)
         self._pool.keep(node.address for node in newer.nodes)
+        self.hub.map_changed(newer)
 
     def _token_checks(self) -> list[Check]:
         guard = self._token_guard
@@ -136,6 +156,8 @@ class Gateway:
     def _watch_figures(self) -> None:
         watch, health = self._metrics.watch, self.health
         watch("map_epoch", "Epoch of the cluster map in use.", lambda: self._router.epoch)
+        watch("watchers", "Watch streams that are open.", lambda: self.hub.watchers)
+        watch("watch_feeds", "Groups whose changes are being followed.", lambda: len(self.hub.feeds))
         watch("map_age_seconds", "Time since placement confirmed the map.", lambda: self._watcher.age_s)
         watch("groups", "Groups that own slots.", lambda: len(self._router.serving_groups()))
         watch("groups_without_leader", "Groups whose leader has not answered lately.", health.count_silent)
@@ -160,6 +182,7 @@ class Gateway:
             "bulk_delete": kv.bulk_delete,
             "bulk_touch": kv.bulk_touch,
             "list": kv.list,
+            "watch": self._watching.watch,
             "txn": self._transactions.txn,
             "quota_take": self._quotas.acquire,
             "lock_acquire": self._locks.acquire,

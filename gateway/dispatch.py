@@ -1,7 +1,7 @@
 """From an ASGI call to a handler and back: the one way that every request takes.
 
 Path → route → admission → guard → handler → answer → metrics. Whatever happens on it ends in an answer of the one
-error shape. Litestar mounts this callable; it does its own routing because keys may hold any character (see paths.py)
+error shape; a stream begins where an answer would be sent, with nothing of the admission held. Litestar mounts this callable; it does its own routing because keys may hold any character (see paths.py)
 and because it costs half of a typed Litestar route.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
-from gateway.answers import Answer
+from gateway.answers import Answer, Stream
 from gateway.errors import ApiCode, ApiError
 from gateway.guard import Guard
 from gateway.limits import Admission, HttpLimits
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_STREAM_STATUS = 200
 NO_ROUTE = "none"  # in metrics
 
 
@@ -88,10 +89,14 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
             _log.exception("a request failed on a defect")
             answer = _DEFECT.answer()
-        await _send(answer, send)
-        figures.observe(answer.status, time.perf_counter() - began)
+        if isinstance(answer, Answer):
+            await _send(answer, send)
+            figures.observe(answer.status, time.perf_counter() - began)
+        else:
+            figures.observe(_STREAM_STATUS, time.perf_counter() - began)
+            await _stream(answer, receive, send, has_body=scope["method"] != "HEAD")
 
-    async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer:
+    async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
         if entry.route.always:
             request.access = self._guard(entry.route, request)
             return await entry.handler(request)
@@ -154,3 +159,18 @@ async def _send(answer: Answer, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def _stream(stream: Stream, receive: Receive, send: Send, *, has_body: bool) -> None:
+    """Send an answer that goes on; once it has begun a defect can only cut it off."""
+    headers = [(b"content-type", stream.content_type), *_FIXED_HEADERS, *stream.headers]
+    try:
+        await send({"type": "http.response.start", "status": _STREAM_STATUS, "headers": headers})
+        if has_body:
+            await stream.run(receive, send)
+        else:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except Exception:  # noqa: BLE001 - see above; nothing can be answered any more
+        _log.exception("a stream failed on a defect")
+    finally:
+        stream.close()

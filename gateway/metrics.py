@@ -62,6 +62,15 @@ class Metrics:
             "concord_gateway_rpc_failures", "Attempts of RPCs that failed.", ("code",), registry=self.registry
         )
 
+        self._watch_ends = Counter(
+            "concord_gateway_watch_ends", "Watch streams that ended.", ("reason",), registry=self.registry
+        )
+        self._watch_events = Counter(
+            "concord_gateway_watch_events",
+            "Changes that watchers were told, counted once for each prefix that is watched.",
+            registry=self.registry,
+        )
+
     def route(self, route: str) -> RouteFigures:
         """The figures of a route."""
         return RouteFigures(route, self._requests, self._seconds)
@@ -69,6 +78,14 @@ class Metrics:
     def rpc_failed(self, code: str) -> None:
         """An attempt of an RPC failed; most are tried again."""
         self._failures.labels(code).inc()
+
+    def watch_ended(self, reason: str) -> None:
+        """A watch stream ended: gone, slow, shutdown, resync, forbidden or unavailable."""
+        self._watch_ends.labels(reason).inc()
+
+    def watch_told(self, events: int) -> None:
+        """Watchers of a prefix were told of so many changes."""
+        self._watch_events.inc(events)
 
     def watch_admission(self, admission: Admission) -> None:
         """Show what is under way."""

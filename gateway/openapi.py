@@ -16,10 +16,16 @@ Document: TypeAlias = dict[str, Any]
 
 API_VERSION = "1"
 _JSON = "application/json"
+_BINARY = {
+    "metrics": "text/plain",
+    "watch": "text/event-stream",
+    "docs": "text/html",
+    "docs_script": "text/javascript",
+    "docs_style": "text/css",
+}
 _PATH_PARAMETER = re.compile(r"{(\w+)}")
 _ETAG_PATTERN = r'^(\*|"[0-9]{1,18}"|[0-9]{1,18})$'
 _SERVICE_NAME = {"maxLength": 200, "pattern": "^[A-Za-z0-9._~-]+$"}
-_BINARY = {"metrics": "text/plain", "docs": "text/html", "docs_script": "text/javascript", "docs_style": "text/css"}
 
 
 def describe(routes: Iterable[Route], *, has_auth: bool) -> Document:
@@ -75,7 +81,9 @@ def _operation_parameters(route: Route) -> list[Document]:
     found: list[Document] = []
     found += [{"$ref": f"#/components/parameters/{name}"} for name in _PATH_PARAMETER.findall(route.path)]
     found += [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
-    if route.verb in KEY_VERBS or route.verb is Verb.ADMIN:
+    if route.verb is Verb.WATCH:
+        found.append({"$ref": "#/components/parameters/last_event_id"})
+    elif route.verb in KEY_VERBS or route.verb is Verb.ADMIN:
         found.append({"$ref": "#/components/parameters/timeout"})
     if route.verb in {Verb.WRITE, Verb.LOCK}:
         found.append({"$ref": "#/components/parameters/idempotency"})
@@ -145,6 +153,7 @@ def _error_schema() -> Document:
 
 def _parameters() -> Document:
     return {
+        "last_event_id": _LAST_EVENT_ID,
         "key": {
             "name": "key",
             "in": "path",
@@ -186,6 +195,14 @@ def _parameters() -> Document:
             },
         },
     }
+
+
+_LAST_EVENT_ID: Document = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The last `id` that was seen: go on right after it. It counts more than `from`.",
+    "schema": {"type": "string"},
+}
 
 
 def _name(name: str, description: str, schema: Document) -> Document:

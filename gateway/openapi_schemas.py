@@ -394,6 +394,10 @@ QUERIES: dict[str, dict[str, Schema]] = {
         "values": _SWITCH,
         "meta": _META_SWITCH,
     },
+    "watch": {
+        "prefix": {"schema": {"type": "string", "maxLength": LIMIT_KEY_BYTES, "default": ""}},
+        "from": {"schema": _TEXT, "description": "An `id` of an event: no state, but the changes right after it."},
+    },
     "service": _PAGE,
     "livez": _VERBOSE,
     "readyz": _VERBOSE,

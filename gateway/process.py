@@ -55,7 +55,7 @@ async def _run(settings: GatewaySettings) -> None:
     stopping = loop.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    gateway.health.draining = True
+    gateway.drain()
     if serving.done():
         serving.result()
         raise OSError("the HTTP server ended by itself")

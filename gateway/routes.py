@@ -6,12 +6,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from gateway.answers import Answer
+from gateway.answers import Answer, Stream
 from gateway.errors import ApiCode
 from gateway.paths import Shape
 from gateway.requests import Request
 
-Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
+Handler: TypeAlias = Callable[[Request], Awaitable[Answer | Stream]]
 
 
 class Verb(enum.Enum):
@@ -118,6 +118,15 @@ ROUTES = (
         codes=_BULK_CHANGE,
     ),
     Route("list", "GET", _KV, Shape.LIST, "List keys in order", Verb.READ, codes=(ApiCode.INVALID_REQUEST, *_AWAY)),
+    Route(
+        "watch",
+        "GET",
+        "/api/v1/watch",
+        Shape.PLAIN,
+        "Follow changes",
+        Verb.WATCH,
+        codes=(ApiCode.INVALID_REQUEST, ApiCode.CLUSTER_UNAVAILABLE),
+    ),
     Route(
         "txn",
         "POST",

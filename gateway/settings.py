@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway.limits import HttpLimits
+from gateway.watch import WatchLimits
 from wire.address import parse_address
 
 
@@ -50,6 +51,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     connections: Annotated[
         int, msgspec.Meta(description="HTTP connections at once; further ones wait to be accepted", ge=1, le=1 << 16)
     ] = 8192
+    watchers: Annotated[
+        int, msgspec.Meta(description="watch streams at once; one more is answered 429", ge=1, le=1 << 16)
+    ] = WatchLimits().watchers
+    watch_buffer_bytes: Annotated[
+        int,
+        msgspec.Meta(description="what may wait for one watcher before it is sent away as too slow", ge=1, le=1 << 30),
+    ] = WatchLimits().buffer_bytes
     shutdown_grace_s: Annotated[
         float, msgspec.Meta(description="seconds for requests under way to finish after SIGTERM", ge=0, le=300)
     ] = 10.0
@@ -76,6 +84,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     def http_limits(self) -> HttpLimits:
         """The limits of the HTTP side."""
         return HttpLimits(timeout_ms_default=self.timeout_ms, requests_in_flight=self.requests_in_flight)
+
+    @property
+    def watch_limits(self) -> WatchLimits:
+        """The limits of watching."""
+        return WatchLimits(watchers=self.watchers, buffer_bytes=self.watch_buffer_bytes)
 
 
 def check_nodes(nodes: Sequence[str], tls: tuple[str, str, str], *, insecure: bool) -> None:

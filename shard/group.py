@@ -17,6 +17,7 @@ from shard.lock_waits import AwaitLockCall, LockWaits
 from shard.machine import Entry, Machine, Own, encode, normalized
 from shard.reads import ListCall, ReadCall, Reader, Reads
 from shard.seams import GroupFigures, GroupLimits, Scheduler, Timer
+from shard.watches import WatchCall, Watches
 from shard.write_queue import WriteCall, WriteQueue
 from wire.errors import Applied, Failure
 from wire.messages import NEVER, ChecksumReply, ChecksumRequest, Consistency, WriteReply
@@ -57,6 +58,7 @@ class GroupService:
         self._clock = ClusterClock(machine, scheduler.time)
         self._queue = WriteQueue(self._limits.queued_writes_max, self._limits.queued_bytes_max)
         self._reads = Reads(replica, machine, self._clock.now_ms, self._wake, limits=self._limits, figures=self.figures)
+        self._watches = Watches(replica, machine, scheduler, limits=self._limits, figures=self.figures)
         self._lock_waits = LockWaits(
             machine, self._limits.lock_waits_max, lambda: self._reads.answers.map_epoch, self.figures
         )
@@ -84,6 +86,11 @@ class GroupService:
     def waiting_reads(self) -> int:
         """Linearizable reads that wait for a round of the replica or an entry."""
         return len(self._reads)
+
+    @property
+    def watches(self) -> int:
+        """Calls that wait for changes."""
+        return len(self._watches)
 
     # --- calls
 
@@ -113,6 +120,17 @@ class GroupService:
         if failure is None:
             self._reads.add_page(call)
         self._continue(call, failure)
+
+    def watch(self, call: WatchCall) -> None:
+        """Answer with the changes after a position, as soon as there are any."""
+        failure = self._obstacle()
+        if failure is None and self._watches.is_full:
+            failure = failures.overloaded(self._limits.retry_after_ms)
+        if failure is None:
+            self._watches.add(call)
+        else:
+            self.figures.count_failure(failure)
+            call.fail(failure)
 
     def await_lock(self, call: AwaitLockCall) -> None:
         """Answer when a lock is handed to who waits for it."""
@@ -155,6 +173,7 @@ class GroupService:
             self._fail_writes(flight.writes, failures.CLOSING_WRITE)
             flight.writes = []
         self._reads.fail_all(failures.CLOSING)
+        self._watches.fail_all(failures.CLOSING)
         self._lock_waits.fail_all(failures.CLOSING)
         for timer in (self._expiry_timer, self._sweep_timer):
             if timer is not None:
@@ -199,11 +218,13 @@ class GroupService:
             failure = failures.not_leader(self.replica.leader, self._limits.retry_after_ms)
             self._fail_writes(self._queue.take_all(), failure)
             self._reads.fail_unasked(failure)
+            self._watches.fail_all(failure)
             self._lock_waits.fail_all(failure)
 
     def _fence_moved(self) -> None:
         self._reads.answers.fenced = self.checksums.fence.is_up
         if self.checksums.fence.is_up:
+            self._watches.fail_all(failures.FENCED)
             self._lock_waits.fail_all(failures.FENCED)
 
     def _wake(self) -> None:

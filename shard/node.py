@@ -172,7 +172,7 @@ class Node:
             marks=MarkFile(self._directory.disk, group.id, exit_process),
             pace=ChecksumPace(entries=self._settings.checksum_entries),
         )
-        return GroupService(replica, machine, self._loop, checksums)
+        return GroupService(replica, machine, self._loop, checksums, self._settings.group_limits)
 
     def _hand_over(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:

@@ -75,6 +75,10 @@ class GroupLimits(msgspec.Struct, frozen=True, kw_only=True):
         time_entry_interval_s: between entries that are logged only because keys are due.
         backlog_interval_s: the same while due keys wait for their removal.
         retry_after_ms: what a refused caller is told.
+        history_events_max: changes that are kept for those who watch.
+        history_bytes_max: their bytes.
+        watchers_max: calls that wait for changes.
+        watch_wait_ms_max: the longest that one of them waits.
     """
 
     entry_operations_max: Positive = 1_000
@@ -88,6 +92,10 @@ class GroupLimits(msgspec.Struct, frozen=True, kw_only=True):
     time_entry_interval_s: float = 1.0
     backlog_interval_s: float = 0.05
     retry_after_ms: Positive = 50
+    history_events_max: Positive = 20_000
+    history_bytes_max: Positive = 8 << 20
+    watchers_max: Positive = 1_000
+    watch_wait_ms_max: Positive = 30_000
 
 
 class GroupFigures(msgspec.Struct):
@@ -103,6 +111,9 @@ class GroupFigures(msgspec.Struct):
         overloaded: calls answered OVERLOADED.
         timed_out: calls answered TIMEOUT.
         unknown: writes whose outcome is unknown.
+        watch_replies: calls for changes that were answered.
+        watch_events: changes in those answers.
+        resyncs: such answers that said that history is gone.
     """
 
     operations: int = 0
@@ -116,6 +127,9 @@ class GroupFigures(msgspec.Struct):
     overloaded: int = 0
     timed_out: int = 0
     unknown: int = 0
+    watch_replies: int = 0
+    watch_events: int = 0
+    resyncs: int = 0
 
     def count_failure(self, failure: Failure) -> None:
         """A call was answered with this failure."""

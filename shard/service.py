@@ -7,8 +7,9 @@ from shard import failures, faults
 from shard.group import ChecksumCall, GroupService
 from shard.lock_waits import AwaitLockCall
 from shard.reads import ListCall, ReadCall
+from shard.watches import WatchCall
 from shard.write_queue import WriteCall
-from wire.methods import AWAIT_LOCK, CHECKSUM, LIST, READ, WRITE
+from wire.methods import AWAIT_LOCK, CHECKSUM, LIST, READ, WATCH, WRITE
 from wire.rpc import Call, Method
 
 RequestT = TypeVar("RequestT")
@@ -25,7 +26,7 @@ class Registrar(Protocol):
 
 
 class ShardService:
-    """Answers WRITE, READ, LIST, CHECKSUM and AWAIT_LOCK for the groups that a node hosts; `groups` may change at any time."""
+    """Answers the data methods and CHECKSUM for the groups that a node hosts; `groups` may change at any time."""
 
     def __init__(self, groups: Mapping[int, GroupService], server: Registrar) -> None:
         self._groups = groups
@@ -33,6 +34,7 @@ class ShardService:
         server.on(READ, self.read)
         server.on(LIST, self.page)
         server.on(CHECKSUM, self.checksum)
+        server.on(WATCH, self.watch)
         server.on(AWAIT_LOCK, self.await_lock)
 
     def write(self, call: WriteCall) -> None:
@@ -64,6 +66,17 @@ class ShardService:
             call.fail(failures.NOT_HOSTED)
         else:
             group.checksum(call)
+
+    def watch(self, call: WatchCall) -> None:
+        """Check and begin a wait for changes."""
+        asked = call.request
+        group = self._groups.get(asked.group)
+        if min(asked.index, asked.taken, asked.wait_ms) < 0:
+            call.fail(failures.invalid("a position and a wait are not negative"))
+        elif group is None:
+            call.fail(failures.NOT_HOSTED)
+        else:
+            group.watch(call)
 
     def await_lock(self, call: AwaitLockCall) -> None:
         """Check and begin to wait for a lock."""

@@ -7,6 +7,7 @@ import msgspec
 
 from placement import Goals
 from raft import Durability, RaftConfig
+from shard.seams import GroupLimits
 from wire.address import parse_address
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -51,6 +52,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(description="compare the state of a group's replicas after so many entries; 0 is never", ge=0),
     ] = 20_000
+    history_events: Annotated[
+        int, msgspec.Meta(description="changes of a group that are kept in memory for watchers that come back", ge=1)
+    ] = GroupLimits().history_events_max
+    history_bytes: Annotated[int, msgspec.Meta(description="the same in bytes", ge=1)] = GroupLimits().history_bytes_max
     tls_cert: Annotated[str, msgspec.Meta(description="certificate (PEM) of this node")] = ""
     tls_key: Annotated[str, msgspec.Meta(description="its private key (PEM)")] = ""
     tls_ca: Annotated[str, msgspec.Meta(description="certificate authority (PEM) of the cluster")] = ""
@@ -102,6 +107,11 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         return RaftConfig(
             segment_bytes=self.segment_bytes, log_bytes=self.log_bytes, snapshot_bytes=self.snapshot_bytes
         )
+
+    @property
+    def group_limits(self) -> GroupLimits:
+        """The limits of a hosted group, with those that can be set."""
+        return GroupLimits(history_events_max=self.history_events, history_bytes_max=self.history_bytes)
 
     @property
     def goals(self) -> Goals:

@@ -18,6 +18,7 @@ LIMIT_LIST_ITEMS = 1000
 LIMIT_LIST_BYTES = 4 << 20
 LIMIT_TTL_MS = 10 * 365 * 24 * 3600 * 1000
 LIMIT_GROUPS = 16384
+LIMIT_WATCH_BYTES = 1 << 20
 LIMIT_COMPARED_BYTES = 64 << 10  # of a value that is understood in order to compare it
 LIMIT_QUEUE = 1000  # who may wait for one lock
 LIMIT_WAIT_MS = 30_000  # for a lock
@@ -384,6 +385,52 @@ class AwaitLockRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str
     owner: str
     wait_ms: int
+
+
+# --- watching -----------------------------------------------------------------------------------------------------
+
+
+class ChangeKind(enum.IntEnum):
+    """What became of a key."""
+
+    PUT = 0  # it has a value and a time to live, one of them new
+    DELETE = 1
+    EXPIRED = 2
+
+
+class WatchRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Long poll to a group's leader: the changes after a position, or an empty reply after `wait_ms` without any.
+
+    A position is an index and a count: every change of the entries up to `index`, and the first `taken` of those after it.
+    """
+
+    group: int
+    index: int
+    taken: int = 0
+    wait_ms: int = 0
+
+
+class WatchEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One change of one key; `revision` is the index of its entry. A value comes with PUT only."""
+
+    kind: ChangeKind
+    key: str
+    revision: int
+    content_type: str = ""
+    value: bytes = b""
+
+
+class WatchReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The changes after the position asked for, in order, about LIMIT_WATCH_BYTES of them, and the position after them.
+
+    `resync` says that the changes after the position asked for are not known any more; the position is then the present
+    one. Whoever wants to go on has to read the state first.
+    """
+
+    events: list[WatchEvent]
+    index: int
+    taken: int = 0
+    resync: bool = False
 
 
 # --- state checksums ----------------------------------------------------------------------------------------------

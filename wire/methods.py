@@ -19,6 +19,8 @@ from wire.messages import (
     RegisterRequest,
     StatusRequest,
     WatchMapRequest,
+    WatchReply,
+    WatchRequest,
     WriteReply,
     WriteRequest,
 )
@@ -41,6 +43,7 @@ WATCH_MAP = Method(5, "watch_map", WatchMapRequest, ClusterMap)
 REGISTER = Method(6, "register", RegisterRequest, RegisterReply)
 HEARTBEAT = Method(7, "heartbeat", HeartbeatRequest, HeartbeatReply)
 CHECKSUM = Method(9, "checksum", ChecksumRequest, ChecksumReply)
+WATCH = Method(10, "watch", WatchRequest, WatchReply)
 AWAIT_LOCK = Method(20, "await_lock", AwaitLockRequest, WriteReply)
 
 WATCH_TOKENS = Method(30, "watch_tokens", WatchTokensRequest, TokenTable)

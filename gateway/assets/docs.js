@@ -68,16 +68,33 @@ function shown(text) {
   }
 }
 
+const SHOWN_CHARS = 100_000;
+
+async function follow(answer, output) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    output.textContent = (output.textContent + part.value).slice(-SHOWN_CHARS);
+  }
+}
+
+const following = new WeakMap();
+
 async function run(method, path, fields, body, output) {
   const url = address(path, fields);
   const started = performance.now();
+  following.get(output)?.abort();
+  const ending = new AbortController();
+  following.set(output, ending);
   try {
-    const answer = await fetch(url, requestOptions(method, fields, body));
-    const text = await answer.text();
+    const answer = await fetch(url, { ...requestOptions(method, fields, body), signal: ending.signal });
+    const isStream = (answer.headers.get("content-type") ?? "").startsWith("text/event-stream");
+    const text = isStream ? "" : await answer.text();
     const took = (performance.now() - started).toFixed(1);
     const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
     output.textContent = `${method.toUpperCase()} ${url}\n${answer.status} in ${took} ms\n${headers}\n\n${shown(text)}`;
+    if (isStream) await follow(answer, output);
   } catch (error) {
+    if (ending.signal.aborted) return;
     output.textContent = `${method.toUpperCase()} ${url}\nno answer: ${error.message}`;
   }
 }

@@ -1,7 +1,7 @@
 """The state machine of a data group. Pure: no clock, disk, network or randomness; time comes in the entries."""
 
 from shard.machine.entry import Entry, Own, Verdict, decode, encode
-from shard.machine.keyspace import Record
+from shard.machine.keyspace import Change, Record
 from shard.machine.listing import Page, remaining_ms
 from shard.machine.machine import Machine
 from shard.machine.ownership import normalized
@@ -10,6 +10,7 @@ from shard.machine.state_hash import HASH_VERSION, StateHash
 
 __all__ = [
     "HASH_VERSION",
+    "Change",
     "Entry",
     "Machine",
     "Own",

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 import msgspec
 
 from shard.machine.expiry import ExpiryQueue
-from shard.machine.names import slot_of_name
+from shard.machine.names import key_of, slot_of_name
 from shard.machine.ordered import OrderedKeys
-from wire.messages import NEVER
+from wire.messages import NEVER, ChangeKind
 
 GRAIN_MS = 1
 """Cluster time is cut to whole milliseconds: a key lives so much longer by it, so that it never goes early by the clock."""
+
+
+_PUT, _DELETE, _EXPIRED = ChangeKind.PUT, ChangeKind.DELETE, ChangeKind.EXPIRED
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -30,6 +33,14 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def expired(self, now_ms: int) -> bool:
         """Whether the key is gone at this cluster time."""
         return self.expires_ms != NEVER and self.expires_ms <= now_ms
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A key that was seen to change: `record` is its new one, None when it is gone."""
+
+    kind: ChangeKind
+    key: str
+    record: Record | None
 
 
 Slots = dict[int, dict[str, Record]]
@@ -67,6 +78,20 @@ class Keyspace:
         self._names: OrderedKeys[str] = OrderedKeys()
         self._expiry = ExpiryQueue()
         self._captures: tuple[Capture, ...] = ()
+        self._changes: list[Change] | None = None
+        self._now_ms = 0  # as `expire` was told
+
+    def note_changes(self) -> None:
+        """From now on keep what changes for `take_changes`."""
+        self._changes = []
+
+    def take_changes(self) -> list[Change]:
+        """What changed since the last call, in order. A due key is seen to expire before another takes its name."""
+        changes = self._changes
+        if not changes:
+            return []
+        self._changes = []
+        return changes
 
     def get(self, slot: int, key: str) -> Record | None:
         """The record of a key, expired ones that were not removed yet included."""
@@ -94,15 +119,28 @@ class Keyspace:
             self.size_bytes += len(record.value) - len(old.value)
             if old.expires_ms or record.expires_ms:
                 self._expiry.replace(key, old.expires_ms, record.expires_ms)
+                if old.expired(self._now_ms):
+                    self._note(_EXPIRED, key, None)
+        self._note(_PUT, key, record)
 
     def remove(self, slot: int, key: str) -> None:
         """Remove a key that is there."""
         record = self._take_out(slot, key)
         self._expiry.replace(key, record.expires_ms, NEVER)
+        self._note(_DELETE, key, None)
 
     def expire(self, now_ms: int, limit: int) -> list[tuple[str, Record]]:
         """Remove keys that are due at `now_ms`, the earliest first, at most `limit`; what was removed."""
-        return [(key, self._take_out(slot_of_name(key), key)) for key in self._expiry.take_due(now_ms, limit)]
+        self._now_ms = now_ms
+        due = [(key, self._take_out(slot_of_name(key), key)) for key in self._expiry.take_due(now_ms, limit)]
+        for key, _ in due:
+            self._note(_EXPIRED, key, None)
+        return due
+
+    def _note(self, kind: ChangeKind, name: str, record: Record | None) -> None:
+        """Keep a change of a client's key; the group's own records are nobody else's business."""
+        if self._changes is not None and (key := key_of(name)) is not None:
+            self._changes.append(Change(kind, key, record))
 
     def next_expiry_ms(self) -> int:
         """A cluster time before which no key expires, mostly the exact one; NEVER when none expires."""

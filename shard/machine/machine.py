@@ -11,7 +11,7 @@ from typing import Protocol
 
 from shard.machine.changes import take_step
 from shard.machine.entry import Verdict, decode
-from shard.machine.keyspace import Keyspace, Record
+from shard.machine.keyspace import Change, Keyspace, Record
 from shard.machine.listing import Page, take_page
 from shard.machine.locks import Granted, Locks
 from shard.machine.names import FIRST_PLAIN, NUL, key_of, name_of
@@ -70,11 +70,22 @@ class Observer(Protocol):
         """The state was replaced by that of a snapshot."""
 
 
+class Audience(Protocol):
+    """Is told what every entry changed."""
+
+    def changed(self, index: int, changes: list[Change]) -> None:
+        """The entry at `index` changed these keys, in this order; entries that changed none are not told."""
+
+    def restored(self) -> None:
+        """The state was replaced by that of a snapshot: nobody knows what changed."""
+
+
 class Machine:
     """One group's keys, sessions and ownership. Implements `raft.interface.StateMachine`."""
 
     def __init__(self) -> None:
         self._observer: Observer | None = None
+        self._audience: Audience | None = None
         self._granted: Granted = _tell_nobody
         self._set_up(0, Keyspace(), Sessions(), Ownership())
 
@@ -89,6 +100,11 @@ class Machine:
     def observe(self, observer: Observer) -> None:
         """Have `observer` told of what follows."""
         self._observer = observer
+
+    def tell(self, audience: Audience) -> None:
+        """Have `audience` told of every change that follows."""
+        self._audience = audience
+        self._keyspace.note_changes()
 
     def on_granted(self, granted: Granted) -> None:
         """Have `granted` told whenever somebody who has been waiting for a lock gets it."""
@@ -113,6 +129,8 @@ class Machine:
             self._ownership.take(entry.own.ranges, entry.own.epoch)
         ok = _Ok(index)
         replies = [self._apply_once(ok, identity, operation) for identity, operation in entry.operations]
+        if self._audience is not None and (changes := self._keyspace.take_changes()):
+            self._audience.changed(index, changes)
         if self._observer is not None:
             if entry.verdict is not None:
                 self._observer.verdict_reached(entry.verdict)
@@ -270,6 +288,9 @@ class Machine:
 
     def _replace(self, restored: Restored) -> None:
         self._set_up(restored.now_ms, restored.keyspace, restored.sessions, restored.ownership)
+        if self._audience is not None:
+            self._keyspace.note_changes()
+            self._audience.restored()
         if self._observer is not None:
             self._observer.restored()
 

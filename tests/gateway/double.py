@@ -15,8 +15,12 @@ from gateway.health import HealthPace
 from gateway.limits import HttpLimits
 from gateway.pool import ClosableChannel
 from gateway.settings import GatewaySettings
+from gateway.watch import WatchPace
+from shard.history import History
+from shard.machine import Change, Record
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import (
+    ChangeKind,
     ClusterMap,
     Delete,
     GroupInfo,
@@ -37,6 +41,8 @@ from wire.messages import (
     StatusRequest,
     Touch,
     WatchMapRequest,
+    WatchReply,
+    WatchRequest,
     WriteReply,
     WriteRequest,
 )
@@ -50,6 +56,8 @@ Rep = TypeVar("Rep")
 NAME = "test"
 SETTINGS = GatewaySettings(nodes=["127.0.0.1:1"], cluster=NAME)
 QUICK = Pace(attempt_s=0.05, pause_first_s=0.001, pause_max_s=0.01)
+
+QUICK_WATCH = WatchPace(wait_s=0.02, heartbeat_s=0.05, linger_s=0.02, pause_max_s=0.01)
 
 NOT_LEADER = Failure(Code.NOT_LEADER, "not the leader")
 CONNECTION_LOST = Failure(Code.UNKNOWN, "connection lost", Applied.UNKNOWN)
@@ -87,6 +95,10 @@ class FakeCluster:
         self.calls: list[tuple[str, object]] = []
         self.list_page_max = 1000
         self.reply_bytes_max = 1 << 40
+        self.histories = {group: History(0, 1000, 1 << 30) for group in self.groups}
+        self.watch_bytes_max = 1 << 20
+        self._changes: dict[int, list[Change]] = defaultdict(list)
+        self._waiting: list[Callable[[], None]] = []
 
     @property
     def map(self) -> ClusterMap:
@@ -187,6 +199,7 @@ class FakeCluster:
         self._forget(place, name)
         self.index += 1
         results = self._apply(request)
+        self.tell()
         self.memory[(*place, name.sequence)] = results
         return WriteReply(results, self.index)
 
@@ -219,8 +232,59 @@ class FakeCluster:
             del store[key]
         else:
             store[key] = (store[key][0], change, self.index)
+        if key in store:
+            self._changes[group].append(Change(ChangeKind.PUT, key, Record(store[key][0], "", self.index, 0)))
+        else:
+            self._changes[group].append(Change(ChangeKind.DELETE, key, None))
         self.applied.append((group, key))
         return ItemResult(Status.OK, self.index)
+
+    def put(self, *keys: str, value: bytes = b"1", content_type: str = "") -> None:
+        """An entry of each group that sets keys, whoever wrote it."""
+        self.index += 1
+        for key in keys:
+            record = Record(value, content_type, self.index, 0)
+            self.data[self.group_of(key)][key] = (value, 0, self.index)
+            self._changes[self.group_of(key)].append(Change(ChangeKind.PUT, key, record))
+        self.tell()
+
+    def expire(self, key: str) -> None:
+        """A key reaches its end."""
+        self.index += 1
+        del self.data[self.group_of(key)][key]
+        self._changes[self.group_of(key)].append(Change(ChangeKind.EXPIRED, key, None))
+        self.tell()
+
+    def tell(self) -> None:
+        """The entry is applied: answer those who wait for changes."""
+        for group, changes in self._changes.items():
+            self.histories[group].add(self.index, changes)
+        self._changes.clear()
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            answer()
+
+    def watch(self, node: str, request: WatchRequest, future: asyncio.Future[Any]) -> None:
+        """Answer with changes as soon as there are any, or with none when the wait is over."""
+        self.calls.append((node, request))
+
+        def answer(*, last: bool = False) -> None:
+            if future.done():
+                return
+            if self.leaders[request.group] != node:
+                _fail(future, msgspec.structs.replace(NOT_LEADER, leader=self.leaders[request.group]))
+                return
+            history = self.histories[request.group]
+            found = history.after(request.index, request.taken, self.index, self.watch_bytes_max)
+            if found is None:
+                future.set_result(WatchReply([], self.index, resync=True))
+            elif found.events or last:
+                future.set_result(WatchReply(found.events, found.index, found.taken))
+            else:
+                self._waiting.append(answer)
+
+        answer(last=request.wait_ms == 0)
+        asyncio.get_running_loop().call_later(request.wait_ms / 1000, lambda: answer(last=True))
 
     def _status(self, node: str) -> NodeStatus:
         groups = [self._group_status(node, group) for group in self.groups]
@@ -276,6 +340,12 @@ class FakeChannel:
             wait_s = timeout_s if fault.failure is None else 0.0
             asyncio.get_running_loop().call_later(wait_s, _fail, future, lost)
             return
+        if isinstance(request, WatchRequest):
+            if request.group in self._cluster.broken:
+                _fail(future, self._cluster.broken[request.group])
+            else:
+                self._cluster.watch(self._node, request, future)
+            return
         try:
             future.set_result(self._cluster.handle(self._node, request))
         except RpcError as error:
@@ -285,6 +355,97 @@ class FakeChannel:
 def _fail(future: asyncio.Future[Any], failure: Failure) -> None:
     if not future.done():
         future.set_exception(RpcError(failure))
+
+
+class Sse(msgspec.Struct, frozen=True):
+    """One block of a stream of server-sent events; `id` None when it has none, `event` "" when it has no data."""
+
+    event: str
+    data: Any
+    id: str | None
+
+
+class Watcher:
+    """A client of a stream; what it was sent is in `blocks`, its last event id in `last_id`."""
+
+    def __init__(self, client: "Client", target: str, headers: Sequence[tuple[str, str]]) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.ended = False
+        self.reads = asyncio.Event()  # cleared: it takes nothing more
+        self.reads.set()
+        self._gone = asyncio.Event()
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in headers],
+        }
+        dispatcher = client.gateway.dispatcher
+        self._task = asyncio.ensure_future(
+            dispatcher(cast("HTTPScope", scope), cast("Receive", self._receive), cast("Send", self._send))
+        )
+
+    @property
+    def blocks(self) -> list[Sse]:
+        """The whole blocks so far."""
+        return [_block(text) for text in self.body.decode().split("\n\n")[:-1]]
+
+    @property
+    def events(self) -> list[Sse]:
+        """Those with data, as an EventSource would dispatch them."""
+        return [block for block in self.blocks if block.event]
+
+    @property
+    def last_id(self) -> str:
+        """What an EventSource would send as Last-Event-ID."""
+        return next((block.id for block in reversed(self.blocks) if block.id is not None), "")
+
+    def told(self) -> list[tuple[str, str]]:
+        """Event and key of everything that has a key."""
+        return [(event.event, event.data["key"]) for event in self.events if "key" in event.data]
+
+    async def until(self, name: str) -> "Watcher":
+        """Wait for an event of this name."""
+        await until(lambda: any(event.event == name for event in self.events))
+        return self
+
+    async def leave(self) -> None:
+        """Close the connection, and wait until the gateway has noticed."""
+        self._gone.set()
+        await self._task
+
+    async def end(self) -> None:
+        """Wait until the gateway ends the stream."""
+        async with asyncio.timeout(10):
+            await self._task
+
+    async def _receive(self) -> dict[str, object]:
+        if not self.status:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        else:
+            self.body += message["body"]
+            self.ended = not message["more_body"]
+
+
+def _block(text: str) -> Sse:
+    fields = dict(line.partition(":")[::2] for line in text.split("\n") if line.partition(":")[0] in _FIELDS)
+    data = json.loads(fields["data"].strip()) if "data" in fields else None
+    return Sse(fields.get("event", "").strip(), data, fields["id"].strip() if "id" in fields else None)
+
+
+_FIELDS = {"id", "event", "data"}
 
 
 class Reply(msgspec.Struct):
@@ -356,6 +517,11 @@ class Client:
             start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, content["body"]
         )
 
+    def watch(self, query: str = "", *, last_event_id: str | None = None) -> Watcher:
+        """Begin to watch."""
+        headers = [] if last_event_id is None else [("last-event-id", last_event_id)]
+        return Watcher(self, "/api/v1/watch" + query, headers)
+
 
 def _receiver(chunks: Iterable[bytes], gone: asyncio.Event | None) -> Callable[[], Awaitable[dict[str, object]]]:
     waiting = iter(chunks)
@@ -382,6 +548,7 @@ def run(
     knows_map: bool = True,
     pace: Pace = QUICK,
     settings: GatewaySettings = SETTINGS,
+    watch_pace: WatchPace | None = None,
 ) -> T:
     """Run a scenario against a gateway of a fake cluster; `started` also runs the watcher and the probes."""
 
@@ -393,6 +560,7 @@ def run(
             limits=limits,
             pace=pace,
             health_pace=HealthPace(probe_interval_s_unready=0.005),
+            watch_pace=watch_pace or QUICK_WATCH,
         )
         if knows_map:
             gateway.holder.publish(fake.map)

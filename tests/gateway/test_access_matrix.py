@@ -43,6 +43,7 @@ SAMPLES = {
     "bulk_delete": Sample("write", "/api/v1/kv/bulk/delete", KEYS),
     "bulk_touch": Sample("write", "/api/v1/kv/bulk/touch", {"operations": [{"key": "{}a", "ttl": 1}]}),
     "list": Sample("read", "/api/v1/kv?prefix={}"),
+    "watch": Sample("watch", "/api/v1/watch?prefix={}&from=x"),  # refused once it was let in: a stream has no end
     "increment": Sample("write", KEY + "/increment"),
     "txn": Sample("write", "/api/v1/txn", {"success": [{"op": "delete", "key": "{}a"}]}),
     "quota_take": Sample("write", "/api/v1/limits/{}a/acquire", {"limit": 9, "window": 9}),

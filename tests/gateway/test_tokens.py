@@ -12,7 +12,7 @@ from gateway.app import Gateway
 from gateway.errors import ApiError
 from gateway.settings import GatewaySettings
 from placement.tokens.text import parse
-from tests.gateway.double import Client, Reply, run, until
+from tests.gateway.double import Client, Reply, Watcher, run, until
 from tests.gateway.placement_double import GUARDED, ROOT, GuardedCluster, bearer
 from tests.placement.token_rows import id_of
 from wire.messages import AwaitLockRequest, LeaveQueue, WriteRequest
@@ -88,6 +88,23 @@ def test_a_revoked_token_is_worth_nothing_once_the_revoke_is_answered() -> None:
         assert await status(client, data["token"]) == 401
         assert (await root(client, "DELETE", f"{TOKENS}/{data['id']}")).code == "NOT_FOUND"
         assert (await root(client, "DELETE", f"{TOKENS}/{id_of(0)}")).code == "CONFLICT"
+
+    guarded(scenario)
+
+
+def test_a_stream_ends_when_its_token_is_revoked_and_tells_nothing_more() -> None:
+    async def scenario(client: Client) -> None:
+        data = await made(client, scopes=[{"prefix": "app/", "verbs": ["watch"]}])
+        watcher = Watcher(client, "/api/v1/watch?prefix=app/", bearer(data["token"]))
+        await watcher.until("synced")
+        other = Watcher(client, "/api/v1/watch?prefix=ap", bearer(data["token"]))
+        await other.end()
+        assert other.status == 403
+        await root(client, "DELETE", f"{TOKENS}/{data['id']}")
+        await watcher.end()
+        assert (watcher.events[-1].event, watcher.events[-1].data) == ("goaway", {"reason": "forbidden"})
+        client.cluster.put("app/x")
+        assert watcher.told() == []
 
     guarded(scenario)
 

@@ -24,7 +24,7 @@ from wire.messages import (
     WriteReply,
     WriteRequest,
 )
-from wire.methods import AWAIT_LOCK, CHECKSUM, LIST, READ, WRITE
+from wire.methods import AWAIT_LOCK, CHECKSUM, LIST, READ, WATCH, WRITE
 from wire.rpc import Call, Method
 
 
@@ -47,7 +47,7 @@ def service() -> tuple[ShardService, House]:
 def test_it_offers_the_data_methods_and_the_checksum() -> None:
     handlers = Handlers()
     ShardService({}, handlers)
-    assert handlers.methods == [WRITE.name, READ.name, LIST.name, CHECKSUM.name, AWAIT_LOCK.name]
+    assert handlers.methods == [WRITE.name, READ.name, LIST.name, CHECKSUM.name, WATCH.name, AWAIT_LOCK.name]
 
 
 def test_it_can_be_offered_by_the_real_server() -> None:

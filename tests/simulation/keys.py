@@ -17,9 +17,11 @@ from shard.checksums import Checksums
 from shard.fence_mark import MarkFile
 from shard.group import GroupService
 from shard.machine import Machine, Verdict
+from shard.machine.machine import Audience
 from shard.seams import ChecksumPace
 from tests.simulation.history import GroupHistory, History, Violation
 from tests.simulation.safe import SafeCluster, SimNode
+from tests.simulation.watchers import RecordingAudience, Told, Watcher
 from tests.simulation.world import Life, World
 from wire.errors import Failure
 from wire.messages import (
@@ -35,10 +37,12 @@ from wire.messages import (
     Status,
     Touch,
     TouchItem,
+    WatchReply,
+    WatchRequest,
     WriteReply,
     WriteRequest,
 )
-from wire.rpc import Call, Peer
+from wire.rpc import Call, Desk, Peer
 
 ATTEMPT_S = 1.0
 LATE_REQUESTS = 0.03
@@ -48,16 +52,25 @@ CLOCK_ERROR = 0.06  # clocks tick up to 2 % faster or slower than true time, and
 
 
 class RecordingMachine(Machine):
-    """The real machine; each apply is compared between replicas."""
+    """The real machine; each apply is compared between replicas, and so is what it tells of its changes."""
 
-    def __init__(self, node: str, history: GroupHistory) -> None:
+    def __init__(self, node: str, history: GroupHistory, told: Told) -> None:
         super().__init__()
         self._node = node
         self._history = history
+        self._told = told
+        self._recording: RecordingAudience | None = None
+
+    def tell(self, audience: Audience) -> None:
+        self._recording = RecordingAudience(audience)
+        super().tell(self._recording)
 
     def apply(self, index: int, term: int, command: bytes) -> list[WriteReply]:
+        assert self._recording is not None
+        self._recording.last = []
         replies = super().apply(index, term, command)
         self._history.on_applied(self._node, index, term, command, hash(repr(replies)))
+        self._told.take(self._node, index, self._recording.last)
         return replies
 
 
@@ -120,7 +133,7 @@ class KeyNode(SimNode):
     def _host_group(self, group: int) -> None:
         assert self.life is not None
         cluster = self._cluster
-        machine = RecordingMachine(self.name, cluster.history.groups[group])
+        machine = RecordingMachine(self.name, cluster.history.groups[group], cluster.told[group])
         self.key_machines[group] = machine
         replica = self.host.create(group, cluster.names, machine)
         replica.on_leadership(lambda leads: self._on_leadership(replica, leads=leads))
@@ -286,12 +299,19 @@ class Client:
             self.cluster.world.after(self.cluster.world.rng.uniform(0.01, 0.1), again)
 
 
+class _ToldByGroup(dict[int, Told]):
+    def __missing__(self, group: int) -> Told:
+        self[group] = Told(group)
+        return self[group]
+
+
 class KeyCluster(SafeCluster):
     """Clients of keys in place of the commands of the register."""
 
     lost_answers = 0.03
 
     def __init__(self, world: World, replicas: int, history: History) -> None:
+        self.told = _ToldByGroup()
         super().__init__(world, replicas, history)
         self.resting = False
         self.is_corrupted = False  # a test has made replicas differ
@@ -302,6 +322,17 @@ class KeyCluster(SafeCluster):
         ]
         for client in self.clients:
             client.think()
+        self.watchers = [Watcher(world, self.told[group], history, self.names, self._watch) for group in self.groups]
+        for watcher in self.watchers:
+            watcher.ask()
+
+    def _watch(self, name: str, request: WatchRequest, desk: Desk) -> None:
+        """A watcher asks a node, if it is up."""
+        node = self.nodes[name]
+        if isinstance(node, KeyNode) and node.life is not None:
+            life, service = node.life, node.services[request.group]
+            call: Call[WatchRequest, WatchReply] = Call(request, Peer(), life.time() + ATTEMPT_S, 0, 100, desk)
+            life.run(lambda: service.watch(call))
 
     def _make_node(self, name: str) -> KeyNode:
         return KeyNode(self, name)
@@ -347,6 +378,8 @@ class KeyCluster(SafeCluster):
         outcomes["writes"] = sum(client.acknowledged for client in self.clients)
         outcomes["reads"] = sum(client.reads for client in self.clients)
         outcomes["keys seen gone"] = sum(client.seen_gone for client in self.clients)
+        for watcher in self.watchers:
+            watcher.check_final()
         if not outcomes["writes"]:
             raise Violation("nothing was ever acknowledged")
         if len(self.names) > 1 and not outcomes["verdicts on states"]:

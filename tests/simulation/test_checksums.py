@@ -227,11 +227,11 @@ def test_replicas_that_are_right_are_never_fenced() -> None:
 def test_a_machine_that_decides_by_something_of_its_own_is_found_under_every_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No client can see this mistake and no answer shows it; only the comparison of states does."""
+    """No client can see this mistake, no answer and no watcher; only the comparison of states does."""
     put, puts = Keyspace.put, count(1)
 
     def drift(self: Keyspace, slot: int, key: str, record: Record) -> None:
-        put(self, slot, key, replace(record, content_type="drifted") if next(puts) % 7 == 0 else record)
+        put(self, slot, key, replace(record, fence=1) if next(puts) % 7 == 0 else record)
 
     monkeypatch.setattr(Keyspace, "put", drift)
     for seed in (2, 4, 6):
