@@ -32,29 +32,31 @@ class _Register:
         self.now, self.value, self.due, self.own = max(self.now, self.due), None, _FOR_EVER, False
         return True
 
-    def set(self, value: Scalar, ttl_s: int | None) -> None:
+    def set(self, value: Scalar, one: Operation | None) -> None:
         self.value = value
-        self.due = _FOR_EVER if ttl_s is None or value is None else self.now + lifetime_ns(ttl_s)
+        self.due = _FOR_EVER
+        if one is not None and one.ttl_s is not None and value is not None:
+            self.due = one.called_ns + lifetime_ns(one.ttl_s)
 
     def do(self, one: Operation) -> Answer:
         """Do the operation and return what the answer is."""
         there = self.value is not None
         match one.kind, one.argument:
             case Kind.PUT, str() | int() as value:
-                self.set(value, one.ttl_s)
+                self.set(value, one)
             case Kind.DELETE, _:
                 self.set(None, None)
             case Kind.TOUCH, _ if there:
-                self.set(self.value, one.ttl_s)
+                self.set(self.value, one)
             case Kind.CAS, (expected, new):
                 done = self.value == expected
                 if done:
-                    self.set(new, one.ttl_s)
+                    self.set(new, one)
                 return done
             case Kind.INCREMENT, int(by) if isinstance(self.value, int):
                 self.value += by
             case Kind.INCREMENT, int(by) if not there:
-                self.set(by, one.ttl_s)
+                self.set(by, one)
             case Kind.INCREMENT, _:
                 raise TypeError
         return there if one.kind in {Kind.DELETE, Kind.TOUCH} else self.value

@@ -30,7 +30,7 @@ class Keep(enum.Enum):
     VALUE = 0
 
 
-# What is needed, its operand, what the key holds afterwards, and for how long: ns from now, NEVER or KEEP_LIFE.
+# What is needed, its operand, what the key holds afterwards, and for how long: ns from the call, NEVER or KEEP_LIFE.
 Effect = tuple[int, Scalar, Scalar | Keep, int]
 # The value, when it may be gone (NEVER), twice the highest revision seen and one more when a get has found it, whether
 # that is the value's own, and the earliest time that it can be now; time stands still on keys without a time to live.
@@ -103,10 +103,11 @@ def _allows(value: Scalar, need: int, operand: Scalar) -> bool:
     return need == ANYTHING or isinstance(value, int)
 
 
-def follow(state: State, effect: Effect, revision: int, called: int, latest: int) -> State | None:
+def follow(state: State, effect: Effect, revision: int, called: int, latest: int, *, since: int = -1) -> State | None:
     """The state after an effect, None when the state does not allow it.
 
-    A key whose time has come may be found gone, whenever it helps: expiry may be late without bound.
+    A key whose time has come may be found gone, whenever it helps: expiry may be late without bound. Its time counts from the
+    call: the leader stamps a write when it takes it in, which may be long before the write is on the disks of a majority.
 
     Args:
         state: before.
@@ -114,6 +115,7 @@ def follow(state: State, effect: Effect, revision: int, called: int, latest: int
         revision: of the operation, 0 when not told.
         called: the earliest instant at which it can have happened, 0 on keys without a time to live.
         latest: the last instant at which it can.
+        since: when the time to live begins to count, if not when it was called.
     """
     value, deadline, seen, exact, now = state
     need, operand, new, life = effect
@@ -139,5 +141,10 @@ def follow(state: State, effect: Effect, revision: int, called: int, latest: int
     elif new is not KEEP:
         value = new
     if life != KEEP_LIFE:
-        deadline = NEVER if life == NEVER or value is None else now + life
+        deadline = NEVER if life == NEVER or value is None else (called if since < 0 else since) + life
     return value, deadline, 2 * revision or seen, bool(revision) and value is not None, now
+
+
+def is_timed(effects: tuple[Effect, ...]) -> bool:
+    """Whether an operation gives a time to live: then it matters which of several that do the same comes last."""
+    return any(0 < life < NEVER for _, _, _, life in effects)

@@ -14,7 +14,7 @@ begins with another:
 - a value is not replaced while somebody is yet to find it, when it is written once.
 """
 
-from tests.linearizability.model import NEVER, START, State, follow
+from tests.linearizability.model import NEVER, START, State, follow, is_timed
 from tests.linearizability.operation import Operation, Scalar
 from tests.linearizability.prepare import Prepared
 
@@ -103,8 +103,8 @@ class Search:
         for at in nexts:
             called = history.starts[at] if history.timed else 0
             effects, revision = history.effects[at], history.revisions[at]
-            if not revision and len(nexts) > 2:
-                if tried.get(effects, NEVER) <= max(called, state[4]):
+            if not revision and len(nexts) > 2 and not (history.timed and is_timed(effects)):
+                if tried.get(effects, NEVER) <= called:
                     continue
                 tried[effects] = called
             for effect in effects:
@@ -143,7 +143,7 @@ class Search:
             if used[which] == len(optional.starts) or (start := optional.starts[used[which]]) > latest:
                 continue
             for effect in optional.effects:
-                after = follow(state, effect, 0, start if history.timed else 0, latest)
+                after = follow(state, effect, 0, start if history.timed else 0, latest, since=optional.starts[0])
                 if after is None or after == state:
                     continue
                 if after[0] == state[0] or not self._is_needed(state[0], first, done, -1):

@@ -29,6 +29,11 @@ BROKEN = {
     "compare that should have lost": Story().put("a", 0, 1).cas("b", "c", 2, 3, done=True),
     "two created it": Story().cas(None, "a", 0, 5, done=True).cas(None, "b", 0, 5, done=True),
     "early expiry": Story().put("a", 0, 1, ttl_s=1).get(None, 2, 990),
+    "expiry before its time from the call": Story()
+    .put("a", 0, 1)
+    .put("b", 20, 900, ttl_s=1)
+    .get("a", 500, 501)
+    .get(None, 1002, 1003),
     "touch forgotten": Story().put("a", 0, 1, ttl_s=1).touch(500, 501, 10, found=True).get(None, 2000, 2001),
     "time to live left over": Story().put("a", 0, 1, ttl_s=1).put("b", 2, 3).get(None, 2000, 2001),
     "life after expiry": Story().put("a", 0, 1, ttl_s=1).get(None, 2000, 2001).get("a", 2002, 2003),
@@ -52,6 +57,11 @@ FINE = {
     .increment(1, 2, None)
     .increment(1, 3, 4, result=3),
     "late expiry": Story().put("a", 0, 1, ttl_s=1).get("a", 9000, 9001).get(None, 9002, 9003),
+    "expiry counted from the call": Story()
+    .put("a", 0, 1)
+    .put("b", 2, 900, ttl_s=1)
+    .get("a", 500, 501)
+    .get(None, 1002, 1003),
     "expiry on time": Story().put("a", 0, 1, ttl_s=1).get(None, 1000, 1001),
     "expired, then created": Story().put("a", 0, 1, ttl_s=1).cas(None, "b", 1500, 1501, done=True),
     "expired, then counted anew": Story().put(5, 0, 1, ttl_s=1).increment(1, 1500, 1501, result=1),
