@@ -94,7 +94,8 @@ def _operation_parameters(route: Route) -> list[Document]:
 
 def _success(route: Route) -> Document:
     if route.id in _BINARY:
-        return {"description": "Success", "content": {_BINARY[route.id]: {"schema": {"type": "string"}}}}
+        schema = _ref("WatchEvent") if route.id == "watch" else {"type": "string"}
+        return {"description": "Success", "content": {_BINARY[route.id]: {"schema": schema}}}
     answer: Document = {"description": "Success", "content": {_JSON: {"schema": _ref(REPLIES.get(route.id, "Ok"))}}}
     if route.id in LINKS:
         answer["links"] = LINKS[route.id]

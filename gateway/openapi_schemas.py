@@ -276,6 +276,16 @@ SCHEMAS: dict[str, Schema] = {
         service=_TEXT,
     ),
     "ReadyReply": _object(["status"], status={"const": "ok"}, data=_CHECKS),
+    "WatchEvent": {
+        **_object(
+            ["data"],
+            event={"enum": ["state", "synced", "put", "delete", "expired", "resync", "goaway"]},
+            data={"type": "string", "description": "An object as JSON text: key, value if there is one, revision."},
+            id={"type": "string", "description": "Where to go on: `from`, or the header Last-Event-ID."},
+            retry=_COUNT,
+        ),
+        "description": "One server-sent event.",
+    },
     "Document": {"type": "object"},
     "TokenBody": _closed(
         ["name", "scopes"],

@@ -15,6 +15,7 @@ from raft import DataDirectory, StorageError, describe_storage_error
 from shard.node import Node
 from shard.settings import NodeSettings
 from wire import InsecureBindError, TlsConfigError
+from wire.memory import give_large_buffers_back
 from wire.settings import SettingsError, load
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ GC_THRESHOLD = 50_000  # young objects before a collection; keys and log entries
 def main(argv: Sequence[str]) -> int:
     """Run a node until it is told to stop; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    give_large_buffers_back()
     try:
         settings = load(NodeSettings, "node", argv, os.environ)
     except SettingsError as error:

@@ -44,6 +44,10 @@ def test_the_library_as_shipped_applies_twice_what_follows_an_unknown_version(tm
     assert shipped("clients.an_unknown_version", tmp_path) == {"sent": 1, "applied": 2}
 
 
+# People say until when a token shall be good by the calendar. Placement's leader stamps it, and the stamp travels in the command.
+WALL_CLOCK_ALLOWED = {"placement/tokens/service.py"}
+
+
 def test_nothing_replicated_reads_the_wall_clock() -> None:
     found = {
         f"{path.relative_to(ROOT)}:{node.lineno}"
@@ -52,7 +56,7 @@ def test_nothing_replicated_reads_the_wall_clock() -> None:
         for node in ast.walk(ast.parse(path.read_bytes()))
         if isinstance(node, ast.Attribute) and ast.unparse(node).endswith(tuple(WALL_CLOCKS))
     }
-    assert not found
+    assert {place.rpartition(":")[0] for place in found} <= WALL_CLOCK_ALLOWED
 
 
 def test_the_library_as_shipped_does_not_read_the_wall_clock_either(tmp_path: Path) -> None:

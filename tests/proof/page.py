@@ -50,10 +50,14 @@ def _section(step: Step, records: Sequence[Record]) -> str:
     lines += [f"| {name} | {_format(value)} |" for name, value in totals(records).items()]
     lines += ["", "| commit | date | held | again by |", "|---|---|---|---|"]
     lines += [
-        f"| `{record.commit}` | {record.date[:16]} | {'yes' if record.ok else '**no**'} | `{record.command}` |"
-        for record in records
+        f"| `{record.commit}` | {record.date[:16]} | {_held(record)} | `{record.command}` |" for record in records
     ]
     return "\n".join([*lines, ""])
+
+
+def _held(record: Record) -> str:
+    """Whether the claim held, and what was found when it did not."""
+    return "yes" if record.ok else f"**no**{': ' if record.remark else ''}{record.remark}"
 
 
 def _format(value: float) -> str:

@@ -19,6 +19,7 @@ class Record(msgspec.Struct, frozen=True):
         seconds: how long it took.
         ok: whether its claim held.
         figures: what the program said.
+        remark: what came of it when its claim did not hold.
     """
 
     step: str
@@ -28,6 +29,7 @@ class Record(msgspec.Struct, frozen=True):
     seconds: float
     ok: bool
     figures: Figures
+    remark: str = ""
 
 
 def load(path: Path) -> list[Record]:

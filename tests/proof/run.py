@@ -46,9 +46,13 @@ def run(step: Step, share: float, seed: int) -> Record | None:
 
 
 def _commit() -> str:
-    """The short id of the code under test, with a + when it was changed since."""
-    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=10"]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """The short id of the code under test, with a + when anything but the evidence was changed since."""
+    changed = _git("status", "--porcelain", "--", ".", *(f":!{path.relative_to(ROOT)}" for path in (RECORDS, PAGE)))
+    return _git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _say(text: str) -> None:
