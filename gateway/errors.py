@@ -37,65 +37,103 @@ class ApiCode(enum.StrEnum):
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """One row of the table: HTTP status, whether a retry may help, and what it means in one sentence."""
+    """One row of the table: HTTP status, whether a retry may help, what it means in one sentence, and what to do."""
 
     status: int
     retryable: bool
     text: str
+    advice: str
 
 
 MEANINGS: dict[ApiCode, Meaning] = {
-    ApiCode.INVALID_KEY: Meaning(400, retryable=False, text="The key is empty, over 1024 bytes or not UTF-8."),
+    ApiCode.INVALID_KEY: Meaning(
+        400, retryable=False, text="The key is empty, over 1024 bytes or not UTF-8.", advice="Send another key."
+    ),
     ApiCode.INVALID_REQUEST: Meaning(
         400,
         retryable=False,
         text="Malformed JSON, or a missing or wrong field, parameter or header; the message names it.",
+        advice="Mend what the message names.",
     ),
     ApiCode.UNAUTHORIZED: Meaning(
-        401, retryable=False, text="No token, or one that is not known, was revoked or has expired."
+        401,
+        retryable=False,
+        text="No token, or one that is not known, was revoked or has expired.",
+        advice="Send a token that is good: `Authorization: Bearer …`.",
     ),
-    ApiCode.FORBIDDEN: Meaning(403, retryable=False, text="The token's scopes do not cover all of the request."),
+    ApiCode.FORBIDDEN: Meaning(
+        403,
+        retryable=False,
+        text="The token's scopes do not cover all of the request.",
+        advice="Use a token whose scopes cover it, or ask for less.",
+    ),
     ApiCode.NOT_FOUND: Meaning(
-        404, retryable=False, text="There is no such key (any more), no such token, or no such route."
+        404,
+        retryable=False,
+        text="There is no such key (any more), no such token, or no such route.",
+        advice="Make it first, or take its absence as the answer.",
     ),
     ApiCode.METHOD_NOT_ALLOWED: Meaning(
-        405, retryable=False, text="The route exists, but not with this method; see the header Allow."
+        405,
+        retryable=False,
+        text="The route exists, but not with this method; see the header Allow.",
+        advice="Use a method that Allow names.",
     ),
     ApiCode.CONFLICT: Meaning(
         409,
         retryable=False,
         text="Another holds the lock, the value is no number or would leave its range, the idempotency key was used for "
         "another request, or there are too many tokens or no other one with admin; nothing was applied.",
+        advice="For a lock, ask again later or with `wait_ms`; else look at the message.",
     ),
     ApiCode.PRECONDITION_FAILED: Meaning(
         412,
         retryable=False,
         text="What If-Match, If-None-Match or an `if_…` field expects of the key does not hold; nothing was applied.",
+        advice="Read the key again (its ETag may be in the answer) and decide anew.",
     ),
     ApiCode.CROSS_GROUP: Meaning(
         422,
         retryable=False,
         text="All keys of a transaction or an atomic request must be in one slot: give them a common `{tag}`; nothing was "
         "applied.",
+        advice="Give the keys a common `{tag}`.",
     ),
-    ApiCode.BATCH_TOO_LARGE: Meaning(413, retryable=False, text="More than 500 items; nothing was applied."),
-    ApiCode.VALUE_TOO_LARGE: Meaning(413, retryable=False, text="A value over 1 MiB; nothing was applied."),
-    ApiCode.BODY_TOO_LARGE: Meaning(413, retryable=False, text="A request body over 8 MiB; nothing was applied."),
+    ApiCode.BATCH_TOO_LARGE: Meaning(
+        413, retryable=False, text="More than 500 items; nothing was applied.", advice="Split the request."
+    ),
+    ApiCode.VALUE_TOO_LARGE: Meaning(
+        413,
+        retryable=False,
+        text="A value over 1 MiB; nothing was applied.",
+        advice="Split the value, or keep it elsewhere and its place here.",
+    ),
+    ApiCode.BODY_TOO_LARGE: Meaning(
+        413, retryable=False, text="A request body over 8 MiB; nothing was applied.", advice="Split the request."
+    ),
     ApiCode.TOO_MANY_REQUESTS: Meaning(
         429,
         retryable=True,
         text="The gateway has as much under way as it allows; nothing was applied. See Retry-After.",
+        advice="Wait as long as Retry-After says, then send it again.",
     ),
-    ApiCode.INTERNAL: Meaning(500, retryable=False, text="A defect of the gateway; please report it."),
+    ApiCode.INTERNAL: Meaning(
+        500,
+        retryable=False,
+        text="A defect of the gateway; please report it.",
+        advice="Read before you write again, and report it.",
+    ),
     ApiCode.CLUSTER_UNAVAILABLE: Meaning(
         503,
         retryable=True,
         text="No leader, no quorum, overloaded, or tokens that could not be confirmed: nothing was applied. See Retry-After.",
+        advice="Wait as long as Retry-After says, then send it again.",
     ),
     ApiCode.TIMEOUT: Meaning(
         504,
         retryable=True,
         text="The deadline passed; `applied` says false, or unknown for a write that may yet happen.",
+        advice="If it is unknown, send it again with the same Idempotency-Key, or read what came of it.",
     ),
 }
 
