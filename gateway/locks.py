@@ -16,7 +16,6 @@ from gateway.answers import Answer
 from gateway.bodies import decode
 from gateway.cluster import Cluster
 from gateway.errors import ApiCode, ApiError, from_failure
-from gateway.idempotency import once_of
 from gateway.requests import ClientGoneError, Request
 from gateway.results import granted, result_of
 from gateway.whole import Natural, Positive, decoder
@@ -95,7 +94,9 @@ class Locks:
         asked = decode(_acquire, body)
         deadline, wait_until = request.deadline(), request.started_at + asked.wait_ms / 1000
         operation = AcquireLock(request.key, asked.owner, asked.ttl * 1000, int(asked.wait_ms))
-        outcomes = await self._cluster.write(operation, deadline, once_of(request, body))
+        outcomes = await self._cluster.write(
+            operation, deadline
+        )  # its owner makes a retry harmless, and has the truth of now
         result = result_of(outcomes[0])
         if result.status is Status.QUEUED:
             result = await self._wait(request, operation, wait_until, deadline + asked.wait_ms / 1000)

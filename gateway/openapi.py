@@ -85,7 +85,7 @@ def _operation_parameters(route: Route) -> list[Document]:
         found.append({"$ref": "#/components/parameters/last_event_id"})
     elif route.verb in KEY_VERBS or route.verb is Verb.ADMIN:
         found.append({"$ref": "#/components/parameters/timeout"})
-    if route.verb in {Verb.WRITE, Verb.LOCK}:
+    if route.verb is Verb.WRITE:
         found.append({"$ref": "#/components/parameters/idempotency"})
     if route.id in CONDITIONAL_BY_HEADER:
         found += [{"$ref": f"#/components/parameters/{name}"} for name in ("if_match", "if_none_match")]

@@ -40,65 +40,47 @@ class ShardService:
     def write(self, call: WriteCall) -> None:
         """Check and queue a write."""
         fault = _too_large(call) or faults.of_identity(call.request.id) or faults.of_operation(call.request.operation)
-        group = self._groups.get(call.request.group)
-        if fault:
-            call.fail(failures.invalid(fault))
-        elif group is None:
-            call.fail(failures.NOT_HOSTED)
-        else:
+        if group := self._host(call, call.request.group, fault):
             group.write(call)
 
     def read(self, call: ReadCall) -> None:
         """Check and begin a read of keys; one of no keys only asks whether the group serves reads."""
         fault = faults.of_keys(call.request.keys) if call.request.keys else ""
-        group = self._groups.get(call.request.group)
-        if fault:
-            call.fail(failures.invalid(fault))
-        elif group is None:
-            call.fail(failures.NOT_HOSTED)
-        else:
+        if group := self._host(call, call.request.group, fault):
             group.read(call)
 
     def checksum(self, call: ChecksumCall) -> None:
         """Say what is known of a hash of the state; have a new one requested if the caller asks for that."""
-        group = self._groups.get(call.request.group)
-        if group is None:
-            call.fail(failures.NOT_HOSTED)
-        else:
+        if group := self._host(call, call.request.group, ""):
             group.checksum(call)
 
     def watch(self, call: WatchCall) -> None:
         """Check and begin a wait for changes."""
         asked = call.request
-        group = self._groups.get(asked.group)
-        if min(asked.index, asked.taken, asked.wait_ms) < 0:
-            call.fail(failures.invalid("a position and a wait are not negative"))
-        elif group is None:
-            call.fail(failures.NOT_HOSTED)
-        else:
+        negative = min(asked.index, asked.taken, asked.wait_ms) < 0
+        fault = "a position and a wait are not negative" if negative else ""
+        if group := self._host(call, asked.group, fault):
             group.watch(call)
 
     def await_lock(self, call: AwaitLockCall) -> None:
         """Check and begin to wait for a lock."""
-        fault = faults.of_await(call.request)
-        group = self._groups.get(call.request.group)
-        if fault:
-            call.fail(failures.invalid(fault))
-        elif group is None:
-            call.fail(failures.NOT_HOSTED)
-        else:
+        if group := self._host(call, call.request.group, faults.of_await(call.request)):
             group.await_lock(call)
 
     def page(self, call: ListCall) -> None:
         """Check and begin a list."""
-        fault = faults.of_list(call.request)
-        group = self._groups.get(call.request.group)
+        if group := self._host(call, call.request.group, faults.of_list(call.request)):
+            group.page(call)
+
+    def _host(self, call: Call[RequestT, ReplyT], number: int, fault: str) -> GroupService | None:
+        """The group that serves a call; None when the call was failed, by its fault or because no such group is here."""
+        group = self._groups.get(number)
         if fault:
             call.fail(failures.invalid(fault))
-        elif group is None:
+            return None
+        if group is None:
             call.fail(failures.NOT_HOSTED)
-        else:
-            group.page(call)
+        return group
 
 
 def _too_large(call: WriteCall) -> str:

@@ -182,6 +182,22 @@ def test_a_lock_has_one_holder_and_a_fence_that_rises() -> None:
     play(scenario)
 
 
+def test_a_lock_that_was_lost_is_not_said_to_be_held_because_it_once_was() -> None:
+    """An answer by idempotency key would be of ten minutes ago. Who asks is known by its owner already."""
+
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        async def acquire(owner: str) -> Reply:
+            body, once = {"owner": owner, "ttl": 1}, [("idempotency-key", "same")]
+            return await client.send("POST", "/api/v1/locks/l/acquire", body, headers=once)
+
+        first = await acquire("a")
+        cluster.now_ms += 1_001
+        assert (await acquire("b")).status == 200
+        assert (first.status, (await acquire("a")).status) == (200, 409)
+
+    play(scenario)
+
+
 def test_who_waits_is_handed_the_lock_in_turn() -> None:
     async def scenario(client: Client, _: MachineCluster) -> None:
         held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
