@@ -15,7 +15,9 @@ class Code(enum.StrEnum):
 
     NOT_LEADER = "NOT_LEADER"  # definite; `leader` may name who is
     WRONG_GROUP = "WRONG_GROUP"  # definite; the slot is not this group's (any more): refresh the map to `epoch`
-    UNAVAILABLE = "UNAVAILABLE"  # definite; no leader, no quorum for reads, group not hosted here, shutting down
+    UNAVAILABLE = (
+        "UNAVAILABLE"  # definite; no leader, no quorum for reads, group or method not hosted here, shutting down
+    )
     OVERLOADED = "OVERLOADED"  # definite; a bounded queue is full: come back after `retry_after_ms`
     UNKNOWN = "UNKNOWN"  # leadership or connection was lost after the entry left
     TIMEOUT = "TIMEOUT"  # the caller's deadline passed

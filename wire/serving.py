@@ -227,7 +227,7 @@ class ServerConnection(Connection):
         if self._service.draining:
             self._reject(correlation, Code.UNAVAILABLE, _GOING_DOWN)
         elif route is None:
-            self._reject(correlation, Code.INVALID, f"there is no method {frame.number}")
+            self._reject(correlation, Code.UNAVAILABLE, f"there is no method {frame.number} here")
         elif deadline <= self._loop.time():
             self._reject(correlation, Code.TIMEOUT, "the deadline had passed before the request was looked at")
         else:

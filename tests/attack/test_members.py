@@ -143,8 +143,10 @@ def _record(victims: Victims, place: str) -> list[Packet]:
         await server.start(*parse_address(_address(victims, place)))
         try:
             async with asyncio.timeout(60):
-                while max(map(len, heard.values())) < RECORDED:  # noqa: ASYNC110 - what is waited for has no event
+                while max(map(len, heard.values())) < RECORDED:
                     await asyncio.sleep(0.01)
+                    for other in heard:
+                        victims.nodes.pid(other)
         finally:
             await server.close(0)
 

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from placement.client import PlacementClient
 from placement.maps import MapHolder
+from placement.seams import Connect
 from tests.placement.fakes import Network, Sent, Time, map_of, node
+from wire import RpcClient, RpcServer
 from wire.errors import Code
 from wire.messages import GroupBeat, HeartbeatReply, RegisterReply, Transfer
 
@@ -15,7 +17,7 @@ BEATS = [GroupBeat(1, leading=True, term=3)]
 class Stage:
     """The client of node n9, its fake servers and its time."""
 
-    def __init__(self, placement: dict[str, str] | None = None) -> None:
+    def __init__(self, placement: dict[str, str] | None = None, connect: Connect | None = None) -> None:
         self.time = Time()
         self.network = Network()
         self.pauses: list[float] = []
@@ -27,7 +29,7 @@ class Stage:
             node(9),
             placement or PLACEMENT,
             self.maps,
-            self.network.connect,
+            connect or self.network.connect,
             beats=lambda: BEATS,
             on_transfers=self.take,
             on_fatal=self.refuse,
@@ -161,6 +163,25 @@ def test_a_leader_that_does_not_know_the_node_makes_it_register_again() -> None:
         assert stage.fatal == []
 
     play(scenario)
+
+
+def test_servers_without_placement_are_passed_over() -> None:
+    """Such a one once made nodes that had lost their leader register there, take its answer for a refusal and stop."""
+
+    async def scenario() -> None:
+        server = RpcServer()
+        await server.start("127.0.0.1", 0)
+        channels = [RpcClient(server.address)]
+        stage = Stage(connect=lambda _address: channels[0])
+        stage.client.start()
+        while len(stage.pauses) < 2 * len(PLACEMENT) and not stage.fatal:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+        assert stage.fatal == []
+        await stage.client.close()
+        await channels[0].close()
+        await server.close(0)
+
+    asyncio.run(scenario())
 
 
 def test_advice_is_passed_on() -> None:

@@ -140,11 +140,11 @@ def test_no_payload_makes_the_server_stumble(payload: bytes) -> None:
     asyncio.run(scenario())
 
 
-def test_an_unknown_method_is_invalid(run: Run) -> None:
+def test_a_method_that_the_server_does_not_have_is_not_the_callers_mistake(run: Run) -> None:
     async def scenario() -> None:
         async with pair() as it:
             failure = await failure_of(it.client.call(Method(9999, "none", Text, Text), Text("x"), 10))
-            assert (failure.code, failure.applied) == (Code.INVALID, Applied.NO)
+            assert (failure.code, failure.applied) == (Code.UNAVAILABLE, Applied.NO)
 
     run(scenario())
 
