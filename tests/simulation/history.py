@@ -16,7 +16,7 @@ class GroupHistory:
     applied: dict[int, tuple[int, bytes, int]] = field(default_factory=dict)  # index → (term, command, state hash)
     acknowledged: dict[bytes, int] = field(default_factory=dict)  # command → index
     refused: set[bytes] = field(default_factory=set)  # commands of which it was said that they never will be applied
-    highest_acknowledged: int = 0
+    acknowledged_by_term: dict[int, int] = field(default_factory=dict)  # term of the entry → highest index
     highest_applied: int = 0
     leaders: dict[int, str] = field(default_factory=dict)  # term → node
     calls: Counter[int] = field(default_factory=Counter)  # call → number of outcomes
@@ -31,9 +31,17 @@ class GroupHistory:
         if self.leaders.setdefault(term, node) != node:
             raise Violation(f"group {self.group}: {node} and {self.leaders[term]} both lead term {term}")
 
-    def on_acknowledged(self, command: bytes, index: int) -> None:
+    def on_acknowledged(self, command: bytes, index: int, term: int) -> None:
         self.acknowledged[command] = index
-        self.highest_acknowledged = max(self.highest_acknowledged, index)
+        self.acknowledged_by_term[term] = max(index, self.acknowledged_by_term.get(term, 0))
+
+    @property
+    def highest_acknowledged(self) -> int:
+        return max(self.acknowledged_by_term.values(), default=0)
+
+    def acknowledged_before(self, term: int) -> int:
+        """What a leader of this term must have; one that slept may come to its leadership when a later one has gone on."""
+        return max((index for earlier, index in self.acknowledged_by_term.items() if earlier < term), default=0)
 
     def on_read(self, node: str, seen_index: int, needed_index: int) -> None:
         if seen_index < needed_index:

@@ -262,7 +262,7 @@ class SafeCluster:
         def done(outcome: Outcome) -> None:
             self._answered(call, history, outcome)
             if isinstance(outcome, Committed):
-                history.on_acknowledged(command, outcome.index)
+                history.on_acknowledged(command, outcome.index, outcome.term)
                 self._check_durable(group, outcome)
             if isinstance(outcome, Refused):
                 history.refused.add(command)
@@ -312,12 +312,13 @@ class SafeCluster:
         history.on_leader(node.name, replica.term)
         for other in self._up():
             rival = other.host.replicas[replica.group]
-            if other is not node and rival.holds_lease:
+            if other is not node and rival.holds_lease and (rival.term < replica.term or replica.holds_lease):
                 raise Violation(f"group {replica.group}: {node.name} was elected while {other.name} holds a lease")
-        if replica.applied_index < history.highest_acknowledged:
+        needed = history.acknowledged_before(replica.term)
+        if replica.applied_index < needed:
             raise Violation(
                 f"group {replica.group}: {node.name} leads term {replica.term} at {replica.applied_index} "
-                f"without the acknowledged {history.highest_acknowledged}"
+                f"without the acknowledged {needed}"
             )
 
     def _check_durable(self, group: int, outcome: Committed) -> None:

@@ -200,7 +200,7 @@ class StockCluster:
 
         def done(_result: Any, reason: int) -> None:
             if reason == FAIL_REASON.SUCCESS:
-                self._history.on_acknowledged(command, 0)
+                self._history.on_acknowledged(command, 0, 0)
 
         node.enter(lambda: node.register.append(command, callback=done))
 
