@@ -1,6 +1,7 @@
 """A cluster that asks for tokens, with three gateways and everything in its logs that a program can say."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,12 @@ def guarded_cluster(data_dir: Path, *flags: str) -> Iterator[Guarded]:
 
 def first_token(cluster: LocalCluster) -> str:
     """Make the first token of a cluster."""
-    nodes = ",".join(process.address for process in cluster.processes() if process.role == "node")
-    done = cluster.command("token", "bootstrap", "--cluster", "local", "--nodes", nodes)
+    done = bootstrap(cluster)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def bootstrap(cluster: LocalCluster) -> subprocess.CompletedProcess[str]:
+    """Ask for it, as a person would."""
+    nodes = ",".join(process.address for process in cluster.processes() if process.role == "node")
+    return cluster.command("token", "bootstrap", "--cluster", "local", "--nodes", nodes)
