@@ -83,7 +83,7 @@ def _operation_parameters(route: Route) -> list[Document]:
     found += [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
     if route.verb is Verb.WATCH:
         found.append({"$ref": "#/components/parameters/last_event_id"})
-    elif route.verb in KEY_VERBS or route.verb is Verb.ADMIN:
+    elif ApiCode.TIMEOUT in route.codes:
         found.append({"$ref": "#/components/parameters/timeout"})
     if route.verb is Verb.WRITE:
         found.append({"$ref": "#/components/parameters/idempotency"})

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("gateway", "placement", "raft", "shard", "wire")
-SERVED_ROOMS = (*ROOMS, "sdk/concord", "loadtest", "tests")
+SERVED_ROOMS = (*ROOMS, "sdk/concord", "examples", "loadtest", "tests")
 LIMIT_FUNCTION_LINES = 70
 # Hosts of package registries, spelled so that this file does not name one.
 REGISTRY = re.compile(

@@ -7,34 +7,27 @@ seconds:
   rise, no write under an older fence may be accepted after one under a newer, and who asked first has it first, within two places.
 - *quota*: 32 clients take from a limit of 1,000 in five seconds, as fast as they can. Each `remaining` from 999 down to 0 must be
   told once for each window: never more than 1,000 are allowed, and never fewer.
-- *count*: 16 clients increment one key and throw one answer in five away, then try again under the same idempotency key. The sum
-  must be what was asked for.
+- *retries*: 16 clients write in every way, through proxies that lose one answer in five, and try again until they are answered.
+  The sums must be what was asked for (retries.py).
 """
 
-import random
-import signal
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
+from tests.chaos.contest import GATEWAYS, GUARDED, Contest, Door
+from tests.chaos.retries import contend_with_lost_answers
 from tests.chaos.scene import Scene, parser, percentile, play, say
-from tests.e2e.cluster import Client, Reply
 
-GATEWAYS = 3
-LOCKERS, TAKERS, COUNTERS = 50, 32, 16
+LOCKERS, TAKERS = 50, 32
 LIMIT, WINDOW_S = 1_000, 5
-STRIKE_EVERY_S = 6.0
-STOPPED_S = 2.0
 AFTER_STRIKE_S = 4.0  # who asks so soon after a strike may have had to ask twice
 JITTER_S = 0.3  # two who ask within it may come to the queue in any order
 OVERTAKEN_MAX = 2
-LOCK, GUARDED, COUNTER = "/locks/{c}lock", "/kv/{c}guarded", "/kv/{c}count"
-TIMEOUT_S = 40.0
+LOCK = "/locks/{c}lock"
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -44,87 +37,6 @@ class Grant(msgspec.Struct, frozen=True):
     asked_at: float
     told_at: float
     fence: int
-
-
-class Contest:
-    """One cluster, and threads that want something of it until the time is up."""
-
-    def __init__(self, scene: Scene, seconds: float) -> None:
-        self.scene = scene
-        self.until = time.monotonic() + seconds
-        self.struck: list[float] = []
-        gateways = [process for process in scene.cluster.processes() if process.role == "gateway"]
-        self._ports = [gateway.ports[0] for gateway in gateways]
-        self.lock = threading.Lock()
-
-    @property
-    def is_on(self) -> bool:
-        """Whether the time is not up."""
-        return time.monotonic() < self.until
-
-    def run(self, clients: int, client: Callable[[int, "Door"], None]) -> None:
-        """Let clients do their work while leaders are struck; what they raise is a violation."""
-
-        def guarded(number: int) -> None:
-            door = Door(self._ports, self.scene.chance("client", number))
-            try:
-                client(number, door)
-            except Exception as error:  # noqa: BLE001 - in a thread: it must be told
-                self.scene.violate(f"client {number}: {type(error).__name__}: {error}")
-            finally:
-                door.close()
-
-        threads = [threading.Thread(target=guarded, args=(number,)) for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        while self.is_on:
-            time.sleep(min(STRIKE_EVERY_S, max(0.0, self.until - time.monotonic())))
-            if self.is_on:
-                self._strike()
-        for thread in threads:
-            thread.join(TIMEOUT_S)
-            if thread.is_alive():
-                self.scene.violate("a client did not come to its end")
-
-    def _strike(self) -> None:
-        door = Door(self._ports, self.scene.rng)
-        reply = door.send("GET", GUARDED)
-        group = int(reply.headers["x-concord-group"]) if reply is not None and reply.status == 200 else 0
-        status = door.send("GET", "/status")
-        door.close()
-        rows = status.data["groups"] if status is not None and status.status == 200 else []
-        leader = next((row["leader"] for row in rows if row["id"] == group), None)
-        if leader is None:
-            return
-        self.struck.append(time.monotonic())
-        if self.scene.rng.random() < 0.5:
-            self.scene.cluster.kill(leader)
-        else:
-            self.scene.cluster.kill(leader, signal.SIGSTOP)
-            time.sleep(STOPPED_S)
-            self.scene.cluster.kill(leader, signal.SIGCONT)
-        self.struck.append(time.monotonic())
-
-
-class Door:
-    """One client's connections, one to each gateway."""
-
-    def __init__(self, ports: Sequence[int], rng: random.Random) -> None:
-        self.rng = rng
-        self._clients = [Client(port, TIMEOUT_S) for port in ports]
-
-    def send(self, method: str, path: str, body: Any = None, once: str = "") -> Reply | None:
-        """One request through one of the gateways; None when there was no answer."""
-        try:
-            headers = {"Idempotency-Key": once} if once else None
-            return self.rng.choice(self._clients).send(method, path, body, headers)
-        except ConnectionError:
-            return None
-
-    def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients:
-            client.close()
 
 
 # --- the lock
@@ -246,43 +158,10 @@ def contend_for_quota(scene: Scene, seconds: float) -> None:
     say(f"quota: {windows} windows, {told.total()} allowed, {lost} unknown")
 
 
-# --- the count
-
-
-def contend_for_count(scene: Scene, seconds: float) -> None:
-    """See the module's text."""
-    contest = Contest(scene, seconds)
-    asked, dropped = Counter[str](), Counter[str]()
-
-    def client(number: int, door: Door) -> None:
-        turn = 0
-        while contest.is_on:
-            turn += 1
-            by, once = door.rng.randint(1, 9), f"{scene.seed}-{number}-{turn}"
-            asked["sum"] += by
-            asked["increments"] += 1
-            while True:
-                reply = door.send("POST", COUNTER + "/increment", {"by": by}, once)
-                if door.rng.random() < 0.2:
-                    dropped["answers thrown away"] += 1
-                elif reply is not None and reply.status == 200:
-                    break
-
-    contest.run(COUNTERS, client)
-    door = Door(contest._ports, scene.rng)
-    reply = door.send("GET", COUNTER)
-    found = reply.data["value"] if reply is not None and reply.status == 200 else reply
-    door.close()
-    if found != asked["sum"]:
-        scene.violate(f"the count is {found}, {asked['sum']} was asked for")
-    scene.figures |= {"increments": asked["increments"], **dropped}
-    say(f"count: {asked['increments']} increments, {dropped['answers thrown away']} answers thrown away, sum {found}")
-
-
 CONTESTS: dict[str, Callable[[Scene, float], None]] = {
     "lock": contend_for_lock,
     "quota": contend_for_quota,
-    "count": contend_for_count,
+    "retries": contend_with_lost_answers,
 }
 
 

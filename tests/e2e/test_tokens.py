@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.revocation import Strike, revoke_under_load
 from tests.e2e.cluster import Client, LocalCluster, Reply, local_cluster, wait_until
+from tests.e2e.guarded import Guarded, bootstrap
 
 AGE_S_MAX = 3.0
 
@@ -27,14 +29,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 @pytest.fixture(scope="module")
 def root(cluster: LocalCluster) -> str:
     """The first token."""
-    nodes = ",".join(process.address for process in cluster.processes() if process.role == "node")
-    words = ("token", "bootstrap", "--cluster", "local", "--nodes", nodes)
-    done = cluster.command(*words)
-    assert done.returncode == 0, done.stderr
-    again = cluster.command(*words)
+    first = bootstrap(cluster)
+    assert first.returncode == 0, first.stderr
+    again = bootstrap(cluster)
     assert (again.returncode, again.stdout) == (1, "")
     assert "already" in again.stderr
-    return done.stdout.strip()
+    return first.stdout.strip()
 
 
 @pytest.fixture
@@ -138,3 +138,10 @@ def test_no_secret_is_in_a_log_or_on_a_disk(cluster: LocalCluster, root: str) ->
         content = path.read_bytes()
         assert not any(form in content for form in forms), path
     assert secret not in cluster.output
+
+
+def test_a_token_that_is_in_use_everywhere_is_refused_for_good_once_it_is_revoked(guarded: Guarded) -> None:
+    """One round of `python -m tests.chaos.revocation`, which measures how soon."""
+    lateness = revoke_under_load(guarded, Strike.NOTHING)
+    assert lateness.relapses == 0
+    assert lateness.requests > 0

@@ -3,18 +3,27 @@
 import http.client
 import json
 import random
+import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tests.e2e.cluster import Client
 from tests.linearizability.watching import DELETE, PUT, Told, Written
 
 READ_TIMEOUT_S = 5.0
 CHUNK_BYTES = 512
+CUT_BYTES = (100, 2500)
 
 
 class Watcher(threading.Thread):
     """Watches a prefix at one gateway after another.
+
+    Args:
+        ports: of the gateways.
+        prefix: which keys.
+        seed: of the moments at which it is cut off.
+        cut_bytes: after how many bytes that is, at least and below.
 
     Attributes:
         told: every event with a key, over all connections.
@@ -23,7 +32,7 @@ class Watcher(threading.Thread):
         begun: how often it had to begin with the state.
     """
 
-    def __init__(self, ports: Sequence[int], prefix: str, seed: int) -> None:
+    def __init__(self, ports: Sequence[int], prefix: str, seed: int, cut_bytes: tuple[int, int] = CUT_BYTES) -> None:
         super().__init__(name="watcher", daemon=True)
         self.told: list[Told] = []
         self.connections = 0
@@ -31,9 +40,12 @@ class Watcher(threading.Thread):
         self.begun = 0
         self._ports = ports
         self._prefix = prefix
+        self._cut_bytes = cut_bytes
+        self._chunk_bytes = max(CHUNK_BYTES, cut_bytes[1] // 8)
         self._rng = random.Random(seed)
         self._last_id = ""
         self._stopping = threading.Event()
+        self._socket: socket.socket | None = None
 
     def run(self) -> None:
         """Watch until told to stop."""
@@ -46,23 +58,27 @@ class Watcher(threading.Thread):
     def stop(self) -> None:
         """End soon."""
         self._stopping.set()
+        if self._socket is not None:
+            with suppress(OSError):  # it has closed it meanwhile
+                self._socket.shutdown(socket.SHUT_RDWR)
         self.join(2 * READ_TIMEOUT_S)
         assert not self.is_alive()
 
     def _watch_once(self) -> None:
         """One connection, cut off after some bytes, in the middle of an event as likely as not."""
         connection = http.client.HTTPConnection("127.0.0.1", self._rng.choice(self._ports), timeout=READ_TIMEOUT_S)
-        left = self._rng.randrange(100, 2500)
+        left = self._rng.randrange(*self._cut_bytes)
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
         try:
             connection.request("GET", f"/api/v1/watch?prefix={self._prefix}", headers=headers)
+            self._socket = connection.sock
             answer = connection.getresponse()
             if answer.status != 200:
                 raise ConnectionError(answer.read())
             self.connections += 1
             self.begun += not self._last_id
             text = b""
-            while left > 0 and not self._stopping.is_set() and (chunk := answer.read1(min(CHUNK_BYTES, left))):
+            while left > 0 and not self._stopping.is_set() and (chunk := answer.read1(min(self._chunk_bytes, left))):
                 left -= len(chunk)
                 *blocks, text = (text + chunk).split(b"\n\n")
                 for block in blocks:

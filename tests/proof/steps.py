@@ -149,7 +149,7 @@ STEPS = (
         "contention",
         "Many clients that want the same thing",
         "fences of a lock strictly rise, no write under an older one is accepted, who asked first has it first within two places; "
-        "a rate limit gives exactly what it has; increments under idempotency keys add up; all while leaders die or stand still",
+        "a rate limit gives exactly what it has; increments, conditional puts, transactions, sections under a lock and takes from a quota count once though one answer in five is lost; all while leaders die or stand still",
         10,
         "minutes",
         _contention,
