@@ -21,6 +21,7 @@ from gateway.health import Check, Health, HealthPace
 from gateway.kv import KeyValue
 from gateway.limits import HttpLimits
 from gateway.locks import Locks
+from gateway.logins import FailedLogins
 from gateway.metrics import Metrics
 from gateway.operation_ids import OperationIds
 from gateway.pool import ClosableChannel, Pool
@@ -95,7 +96,12 @@ class Gateway:
         self._services = Services(self._key_value)
         guess = LeaderGuess(settings.nodes, lambda: self.holder.current.nodes, rng)
         self.tokens = TokenWatcher(guess, self._pool.channel, rng) if settings.auth == "on" else None
-        self._token_guard = TokenGuard(self.tokens, settings.tokens_age_s_max) if self.tokens else None
+        limits = limits or settings.http_limits
+        failed = FailedLogins(limits.failed_logins, limits.failed_login_interval_s)
+        on_wrong = self._metrics.wrong_token
+        self._token_guard = (
+            TokenGuard(self.tokens, settings.tokens_age_s_max, failed, on_wrong=on_wrong) if self.tokens else None
+        )
         self._token_routes = TokenRoutes(LeaderCaller(guess, self._pool.channel, rng), self.tokens)
         self.health = Health(
             self._router,
@@ -112,8 +118,9 @@ class Gateway:
             ROUTES,
             self._handlers(),
             self._token_guard or let_everyone_in,
-            limits or settings.http_limits,
+            limits,
             self._metrics,
+            trusted_proxies=settings.trusted_networks,
         )
 
     async def start(self) -> None:

@@ -1,26 +1,28 @@
 """From an ASGI call to a handler and back: the one way that every request takes.
 
 Path → route → admission → guard → handler → answer → metrics. Whatever happens on it ends in an answer of the one
-error shape; a stream begins where an answer would be sent, with nothing of the admission held. Litestar mounts this callable; it does its own routing because keys may hold any character (see paths.py)
-and because it costs half of a typed Litestar route.
+error shape; a stream begins where an answer would be sent, with nothing of the admission held. A large answer is handed over
+in parts, and holds its place until the client has taken them. Litestar mounts this callable; it does its own routing
+because keys may hold any character (see paths.py) and because it costs half of a typed Litestar route.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
+from gateway.addresses import Network, client_address, party
 from gateway.answers import Answer, Stream
 from gateway.errors import ApiCode, ApiError
 from gateway.guard import Guard
-from gateway.limits import Admission, HttpLimits
+from gateway.limits import Admission, HttpLimits, Place, answer_due_s
 from gateway.metrics import Metrics, RouteFigures
 from gateway.paths import KEYED, Shape, Target, key_in, parse
 from gateway.requests import ClientGoneError, Request
-from gateway.routes import Handler, Route
+from gateway.routes import Handler, Route, Verb
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +30,18 @@ _NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STREAM_STATUS = 200
 NO_ROUTE = "none"  # in metrics
+LARGE_BYTES = 256 << 10  # an answer up to this is handed over whole: the server keeps it for who does not take it
+_PART_BYTES = 64 << 10
+_FORWARDED = b"x-forwarded-for"
+_NO_LIMIT = 1 << 62
+_UNLIMITED = HttpLimits(
+    requests_in_flight=_NO_LIMIT,
+    requests_per_token=_NO_LIMIT,
+    requests_per_address=_NO_LIMIT,
+    bytes_in_flight=_NO_LIMIT,
+    bytes_per_token=_NO_LIMIT,
+    bytes_per_address=_NO_LIMIT,
+)
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +61,7 @@ class Dispatcher:
         guard: asked about every request to a known route.
         limits: what is allowed.
         metrics: where requests are counted.
+        trusted_proxies: whose X-Forwarded-For counts.
     """
 
     def __init__(
@@ -56,10 +71,14 @@ class Dispatcher:
         guard: Guard,
         limits: HttpLimits,
         metrics: Metrics,
+        *,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
+        self._trusted = trusted_proxies
         self._guard = guard
         self._limits = limits
-        self._admission = Admission(limits)
+        self._admission = Admission(limits, metrics.refused)
+        self._aside = Admission(_UNLIMITED)  # of the routes that are always admitted
         self._by_shape: dict[Shape, dict[str, _Entry]] = {}
         self._by_path: dict[bytes, dict[str, _Entry]] = {}
         self._unmatched = metrics.route(NO_ROUTE)
@@ -75,12 +94,15 @@ class Dispatcher:
         """Serve one request (ASGI)."""
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
         figures = self._unmatched
+        place: Place | None = None
+        answer: Answer | Stream
         try:
             method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
             target = parse(method, scope["raw_path"])
             entry = self._find(method, target, scope["raw_path"])
             figures = entry.figures
-            request = Request(scope, receive, self._limits, self._admission, asyncio.get_running_loop().time())
+            place = (self._aside if entry.route.always else self._admission).enter(self._party(scope))
+            request = Request(scope, receive, self._limits, place, asyncio.get_running_loop().time())
             answer = await self._serve(entry, target, request)
         except ApiError as error:
             answer = error.answer()
@@ -89,6 +111,14 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
             _log.exception("a request failed on a defect")
             answer = _DEFECT.answer()
+        else:
+            if isinstance(answer, Answer) and len(answer.body) > LARGE_BYTES and scope["method"] != "HEAD":
+                await _send_parts(answer, send, self._limits)
+                figures.observe(answer.status, time.perf_counter() - began)
+                return
+        finally:
+            if place is not None:
+                place.leave()
         if isinstance(answer, Answer):
             await _send(answer, send)
             figures.observe(answer.status, time.perf_counter() - began)
@@ -97,23 +127,30 @@ class Dispatcher:
             await _stream(answer, receive, send, has_body=scope["method"] != "HEAD")
 
     async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
-        if entry.route.always:
-            request.access = self._guard(entry.route, request)
-            return await entry.handler(request)
-        self._admission.enter()
-        try:
-            if target.shape in KEYED:
-                request.key = key_in(target)
-            elif target.shape in _NAMED:
-                request.name = target.rest.decode("latin-1")
-            access = request.access = self._guard(entry.route, request)
-            answer = await entry.handler(request)
-            if not access.settled:
-                raise RuntimeError(f"the handler of {entry.route.id} did not hand its keys over to be checked")
-            return answer
-        finally:
-            request.done()
-            self._admission.leave()
+        if target.shape in KEYED:
+            request.key = key_in(target)
+        elif target.shape in _NAMED:
+            request.name = target.rest.decode("latin-1")
+        access = request.access = self._guard(entry.route, request)
+        answer = await entry.handler(request)
+        if not access.settled:
+            raise RuntimeError(f"the handler of {entry.route.id} did not hand its keys over to be checked")
+        request.place.release()
+        if isinstance(answer, Answer) and len(answer.body) > LARGE_BYTES:
+            # What was read may be refused and read again; what was done must be told.
+            hold = request.place.reserve if entry.route.verb is Verb.READ else request.place.hold
+            hold(len(answer.body))
+        return answer
+
+    def _party(self, scope: HTTPScope) -> str:
+        """Whose share a request counts to."""
+        client = scope.get("client")
+        if client is None:
+            return ""
+        if not self._trusted:
+            return party(client[0])
+        forwarded = b",".join(value for name, value in scope["headers"] if name == _FORWARDED)
+        return party(client_address(client[0], forwarded, self._trusted))
 
     def _find(self, method: str, target: Target, raw_path: bytes) -> _Entry:
         """The entry for a request.
@@ -151,6 +188,11 @@ _DEFECT = ApiError(ApiCode.INTERNAL, "the gateway failed on a defect of its own"
 
 
 async def _send(answer: Answer, send: Send) -> None:
+    await _send_head(answer, send)
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def _send_head(answer: Answer, send: Send) -> None:
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", b"%d" % len(answer.body)),
@@ -158,7 +200,20 @@ async def _send(answer: Answer, send: Send) -> None:
         *answer.headers,
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def _send_parts(answer: Answer, send: Send, limits: HttpLimits) -> None:
+    """Send a large answer as fast as the client takes it; one that takes it too slowly is cut off."""
+    await _send_head(answer, send)
+    began, body = asyncio.get_running_loop().time(), memoryview(answer.body)
+    try:
+        async with asyncio.timeout_at(began + answer_due_s(limits, 0)) as patience:
+            for at in range(0, len(body), _PART_BYTES):
+                part = bytes(body[at : at + _PART_BYTES])
+                await send({"type": "http.response.body", "body": part, "more_body": at + len(part) < len(body)})
+                patience.reschedule(began + answer_due_s(limits, at + len(part)))
+    except TimeoutError:
+        _log.info("an answer of %d bytes was not taken in time and is cut off", len(body))
 
 
 async def _stream(stream: Stream, receive: Receive, send: Send, *, has_body: bool) -> None:
