@@ -10,12 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Send
 
 from gateway.addresses import Network, client_address, party
 from gateway.answers import Answer, Stream
+from gateway.audit import Trail
 from gateway.errors import ApiCode, ApiError
 from gateway.guard import Guard
 from gateway.limits import Admission, HttpLimits, Place, answer_due_s
@@ -23,6 +25,7 @@ from gateway.metrics import Metrics, RouteFigures
 from gateway.paths import KEYED, Shape, Target, key_in, parse
 from gateway.requests import ClientGoneError, Request
 from gateway.routes import Handler, Route, Verb
+from gateway.throttle import RefusalPace
 
 _log = logging.getLogger(__name__)
 
@@ -62,27 +65,33 @@ class Dispatcher:
         limits: what is allowed.
         metrics: where requests are counted.
         trusted_proxies: whose X-Forwarded-For counts.
+        trail: writes down who did what; None when nobody asked for it.
     """
 
     def __init__(
         self,
-        routes: Iterable[Route],
+        routes: Sequence[Route],
         handlers: Mapping[str, Handler],
         guard: Guard,
         limits: HttpLimits,
         metrics: Metrics,
         *,
         trusted_proxies: Sequence[Network] = (),
+        trail: Trail | None = None,
     ) -> None:
         self._trusted = trusted_proxies
+        self._trail = trail
         self._guard = guard
         self._limits = limits
-        self._admission = Admission(limits, metrics.refused)
+        self.admission = Admission(limits, metrics.refused)
         self._aside = Admission(_UNLIMITED)  # of the routes that are always admitted
         self._by_shape: dict[Shape, dict[str, _Entry]] = {}
         self._by_path: dict[bytes, dict[str, _Entry]] = {}
         self._unmatched = metrics.route(NO_ROUTE)
-        metrics.watch_admission(self._admission)
+        metrics.watch_admission(self.admission)
+        self._on_refused = metrics.refused
+        self._refusal_pace = RefusalPace()
+        self._always = {route.path.encode() for route in routes if route.always}
         for route in routes:
             entry = _Entry(route, handlers[route.id], metrics.route(route.id))
             if route.shape in (Shape.PLAIN, Shape.BULK):
@@ -92,6 +101,14 @@ class Dispatcher:
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
+        if self.admission.is_full and scope["raw_path"] not in self._always:
+            # Refusing takes from those who are served, so it has to be cheap: no parsing, no new bytes.
+            self._on_refused("gateway")
+            self._unmatched.count(_FULL.status)
+            await self._hold_back()
+            await send(_FULL_HEAD)
+            await send(_FULL_BODY)
+            return
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
         figures = self._unmatched
         place: Place | None = None
@@ -101,7 +118,14 @@ class Dispatcher:
             target = parse(method, scope["raw_path"])
             entry = self._find(method, target, scope["raw_path"])
             figures = entry.figures
-            place = (self._aside if entry.route.always else self._admission).enter(self._party(scope))
+            try:
+                place = (self._aside if entry.route.always else self.admission).enter(self._party(scope))
+            except ApiError as error:
+                answer = error.answer()
+                figures.count(answer.status)
+                await self._hold_back()
+                await _send(answer, send)
+                return
             request = Request(scope, receive, self._limits, place, asyncio.get_running_loop().time())
             answer = await self._serve(entry, target, request)
         except ApiError as error:
@@ -127,6 +151,11 @@ class Dispatcher:
             await _stream(answer, receive, send, has_body=scope["method"] != "HEAD")
 
     async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
+        if self._trail is None:
+            return await self._handle(entry, target, request)
+        return await self._trail.follow(entry.route, request, partial(self._handle, entry, target, request))
+
+    async def _handle(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
         if target.shape in KEYED:
             request.key = key_in(target)
         elif target.shape in _NAMED:
@@ -141,6 +170,12 @@ class Dispatcher:
             hold = request.place.reserve if entry.route.verb is Verb.READ else request.place.hold
             hold(len(answer.body))
         return answer
+
+    async def _hold_back(self) -> None:
+        """Wait before a request for which there is no place is turned away, when very many are."""
+        hold_s = self._refusal_pace.hold_s(asyncio.get_running_loop().time())
+        if hold_s:
+            await asyncio.sleep(hold_s)
 
     def _party(self, scope: HTTPScope) -> str:
         """Whose share a request counts to."""
@@ -193,13 +228,17 @@ async def _send(answer: Answer, send: Send) -> None:
 
 
 async def _send_head(answer: Answer, send: Send) -> None:
+    await send(_head(answer))
+
+
+def _head(answer: Answer) -> HTTPResponseStartEvent:
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", b"%d" % len(answer.body)),
         *_FIXED_HEADERS,
         *answer.headers,
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
 async def _send_parts(answer: Answer, send: Send, limits: HttpLimits) -> None:
@@ -229,3 +268,8 @@ async def _stream(stream: Stream, receive: Receive, send: Send, *, has_body: boo
         _log.exception("a stream failed on a defect")
     finally:
         stream.close()
+
+
+_FULL = ApiError(ApiCode.CLUSTER_UNAVAILABLE, "the gateway has as many requests under way as it allows").answer()
+_FULL_HEAD = _head(_FULL)
+_FULL_BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": _FULL.body, "more_body": False}

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.errors import ApiCode, ApiError
 from gateway.shares import Shares
+from gateway.throttle import Throttle
 
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ def answer_due_s(limits: HttpLimits, taken: int) -> float:
 
 
 class Admission:
-    """Counts what is under way.
+    """Counts what is under way; its `throttle` lowers the number of requests while the event loop is late.
 
     Args:
         limits: what is allowed.
@@ -75,12 +76,18 @@ class Admission:
     def __init__(self, limits: HttpLimits, on_refused: Callable[[str], object] = lambda _: None) -> None:
         self.requests = 0
         self.bytes = 0
+        self.throttle = Throttle(limits.requests_in_flight)
         self._limits = limits
         self._on_refused = on_refused
         self._requests_by_token = Shares(limits.requests_per_token)
         self._requests_by_address = Shares(limits.requests_per_address)
         self._bytes_by_token = Shares(limits.bytes_per_token)
         self._bytes_by_address = Shares(limits.bytes_per_address)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody can enter."""
+        return self.requests >= self.throttle.limit
 
     @property
     def parties(self) -> int:
@@ -93,7 +100,7 @@ class Admission:
         Raises:
             ApiError: TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE.
         """
-        if self.requests >= self._limits.requests_in_flight:
+        if self.is_full:
             raise self._full("requests")
         if not self._requests_by_address.take(address):
             raise self._too_many("address", "requests of this client address")

@@ -111,6 +111,24 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(description="what may wait for one watcher before it is sent away as too slow", ge=1, le=1 << 30),
     ] = WatchLimits().buffer_bytes
+    audit_log: Annotated[
+        str, msgspec.Meta(description="file that every change is written down in, as JSON lines; none when empty")
+    ] = ""
+    audit_keys: Annotated[
+        Literal["plain", "hash", "none"], msgspec.Meta(description="how the audit log shows keys")
+    ] = "plain"
+    audit_hash_key: Annotated[
+        str,
+        msgspec.Meta(
+            description="file with 16 to 64 secret bytes for audit_keys hash, the same at every gateway; "
+            "without it each start has a key of its own"
+        ),
+    ] = ""
+    audit_reads: Annotated[bool, msgspec.Meta(description="write reads and watches down, too")] = False
+    audit_full: Annotated[
+        Literal["drop", "refuse"],
+        msgspec.Meta(description="while the audit log cannot be written: drop its lines, or refuse requests with 503"),
+    ] = "drop"
     shutdown_grace_s: Annotated[
         float, msgspec.Meta(description="seconds for requests under way to finish after SIGTERM", ge=0, le=300)
     ] = 10.0
