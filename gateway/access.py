@@ -5,7 +5,7 @@ A handler of a route about keys that are not in its path (a bulk request, a list
 defect by the dispatcher, whether the gateway asks for tokens or not, so that the first test of a route finds it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gateway.errors import ApiCode, ApiError
 from placement.tokens import TokenVerb, covers, names_of
@@ -13,7 +13,7 @@ from wire.token_messages import TokenScope
 
 
 class Access:
-    """One request's rights.
+    """One request's rights; `named` are the keys that it has named so far.
 
     Args:
         verb: what its route does to keys; None when it is not about keys.
@@ -21,7 +21,7 @@ class Access:
         renew: raises ApiError if the request would not be let in any more.
     """
 
-    __slots__ = ("_scopes", "_verb", "renew", "settled")
+    __slots__ = ("_scopes", "_verb", "named", "renew", "settled")
 
     def __init__(
         self,
@@ -33,8 +33,9 @@ class Access:
         self._scopes = scopes
         self.renew = renew
         self.settled = verb is None
+        self.named: tuple[Collection[str], ...] = ()
 
-    def check(self, keys: Iterable[str], verb: TokenVerb | None = None) -> None:
+    def check(self, keys: Collection[str], verb: TokenVerb | None = None) -> None:
         """Refuse the request unless its token covers every one of these keys.
 
         Args:
@@ -45,6 +46,7 @@ class Access:
             ApiError: FORBIDDEN.
         """
         self.settled = True
+        self.named = (*self.named, keys)
         if self._scopes is None:
             return
         wanted = verb or self._verb or TokenVerb.ADMIN

@@ -11,6 +11,7 @@ from litestar import Litestar, asgi
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
+from gateway.audit import Trail, open_trail
 from gateway.caller import GroupCaller, Pace
 from gateway.cluster import Cluster
 from gateway.dispatch import Dispatcher
@@ -21,6 +22,7 @@ from gateway.health import Check, Health, HealthPace
 from gateway.kv import KeyValue
 from gateway.limits import HttpLimits
 from gateway.locks import Locks
+from gateway.logins import FailedLogins
 from gateway.metrics import Metrics
 from gateway.operation_ids import OperationIds
 from gateway.pool import ClosableChannel, Pool
@@ -30,6 +32,7 @@ from gateway.routes import ROUTES, Handler
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from gateway.status import StatusPage
+from gateway.throttle import LateLoop
 from gateway.tokens import TokenRoutes
 from gateway.transactions import Transactions
 from gateway.watch import Hub, Watching, WatchPace
@@ -95,7 +98,13 @@ class Gateway:
         self._services = Services(self._key_value)
         guess = LeaderGuess(settings.nodes, lambda: self.holder.current.nodes, rng)
         self.tokens = TokenWatcher(guess, self._pool.channel, rng) if settings.auth == "on" else None
-        self._token_guard = TokenGuard(self.tokens, settings.tokens_age_s_max) if self.tokens else None
+        limits = limits or settings.http_limits
+        failed = FailedLogins(limits.failed_logins, limits.failed_login_interval_s)
+        self.audit = self._open_audit(settings)
+        on_wrong = self._metrics.wrong_token
+        self._token_guard = (
+            TokenGuard(self.tokens, settings.tokens_age_s_max, failed, on_wrong=on_wrong) if self.tokens else None
+        )
         self._token_routes = TokenRoutes(LeaderCaller(guess, self._pool.channel, rng), self.tokens)
         self.health = Health(
             self._router,
@@ -112,9 +121,13 @@ class Gateway:
             ROUTES,
             self._handlers(),
             self._token_guard or let_everyone_in,
-            limits or settings.http_limits,
+            limits,
             self._metrics,
+            trusted_proxies=settings.trusted_networks,
+            trail=self.audit,
         )
+        admission = self.dispatcher.admission
+        self._late_loop = LateLoop(admission.throttle, lambda: admission.requests)
 
     async def start(self) -> None:
         """Begin to watch the map, to probe the groups and to look for states that differ."""
@@ -123,6 +136,16 @@ class Gateway:
             self.tokens.start()
         self.health.start()
         self.divergence.start()
+        self._late_loop.start()
+
+    def _open_audit(self, settings: GatewaySettings) -> Trail | None:
+        trail = open_trail(settings, self._metrics.audit_dropped)
+        if trail is not None:
+            self._metrics.watch("audit_waiting_bytes", "Audit lines not yet written.", lambda: trail.log.waiting_bytes)
+            self._metrics.watch(
+                "audit_failing", "1 while the audit log cannot be written.", lambda: trail.log.is_failing
+            )
+        return trail
 
     def drain(self) -> None:
         """Say not ready, and send watchers away: requests under way may finish."""
@@ -137,8 +160,11 @@ class Gateway:
         await self.health.close()
         if self.tokens is not None:
             await self.tokens.close()
+        self._late_loop.close()
         await self._watcher.close()
         await self._pool.close()
+        if self.audit is not None:
+            await asyncio.to_thread(self.audit.log.close)
 
     def _map_changed(self, newer: ClusterMap) -> None:
         self._router.update(newer)

@@ -1,26 +1,31 @@
 """From an ASGI call to a handler and back: the one way that every request takes.
 
 Path → route → admission → guard → handler → answer → metrics. Whatever happens on it ends in an answer of the one
-error shape; a stream begins where an answer would be sent, with nothing of the admission held. Litestar mounts this callable; it does its own routing because keys may hold any character (see paths.py)
-and because it costs half of a typed Litestar route.
+error shape; a stream begins where an answer would be sent, with nothing of the admission held. A large answer is handed over
+in parts, and holds its place until the client has taken them. Litestar mounts this callable; it does its own routing
+because keys may hold any character (see paths.py) and because it costs half of a typed Litestar route.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Send
 
+from gateway.addresses import Network, client_address, party
 from gateway.answers import Answer, Stream
+from gateway.audit import Trail
 from gateway.errors import ApiCode, ApiError
 from gateway.guard import Guard
-from gateway.limits import Admission, HttpLimits
+from gateway.limits import Admission, HttpLimits, Place, answer_due_s
 from gateway.metrics import Metrics, RouteFigures
 from gateway.paths import KEYED, Shape, Target, key_in, parse
 from gateway.requests import ClientGoneError, Request
-from gateway.routes import Handler, Route
+from gateway.routes import Handler, Route, Verb
+from gateway.throttle import RefusalPace
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +33,18 @@ _NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STREAM_STATUS = 200
 NO_ROUTE = "none"  # in metrics
+LARGE_BYTES = 256 << 10  # an answer up to this is handed over whole: the server keeps it for who does not take it
+_PART_BYTES = 64 << 10
+_FORWARDED = b"x-forwarded-for"
+_NO_LIMIT = 1 << 62
+_UNLIMITED = HttpLimits(
+    requests_in_flight=_NO_LIMIT,
+    requests_per_token=_NO_LIMIT,
+    requests_per_address=_NO_LIMIT,
+    bytes_in_flight=_NO_LIMIT,
+    bytes_per_token=_NO_LIMIT,
+    bytes_per_address=_NO_LIMIT,
+)
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
@@ -47,23 +64,34 @@ class Dispatcher:
         guard: asked about every request to a known route.
         limits: what is allowed.
         metrics: where requests are counted.
+        trusted_proxies: whose X-Forwarded-For counts.
+        trail: writes down who did what; None when nobody asked for it.
     """
 
     def __init__(
         self,
-        routes: Iterable[Route],
+        routes: Sequence[Route],
         handlers: Mapping[str, Handler],
         guard: Guard,
         limits: HttpLimits,
         metrics: Metrics,
+        *,
+        trusted_proxies: Sequence[Network] = (),
+        trail: Trail | None = None,
     ) -> None:
+        self._trusted = trusted_proxies
+        self._trail = trail
         self._guard = guard
         self._limits = limits
-        self._admission = Admission(limits)
+        self.admission = Admission(limits, metrics.refused)
+        self._aside = Admission(_UNLIMITED)  # of the routes that are always admitted
         self._by_shape: dict[Shape, dict[str, _Entry]] = {}
         self._by_path: dict[bytes, dict[str, _Entry]] = {}
         self._unmatched = metrics.route(NO_ROUTE)
-        metrics.watch_admission(self._admission)
+        metrics.watch_admission(self.admission)
+        self._on_refused = metrics.refused
+        self._refusal_pace = RefusalPace()
+        self._always = {route.path.encode() for route in routes if route.always}
         for route in routes:
             entry = _Entry(route, handlers[route.id], metrics.route(route.id))
             if route.shape in (Shape.PLAIN, Shape.BULK):
@@ -73,14 +101,32 @@ class Dispatcher:
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
+        if self.admission.is_full and scope["raw_path"] not in self._always:
+            # Refusing takes from those who are served, so it has to be cheap: no parsing, no new bytes.
+            self._on_refused("gateway")
+            self._unmatched.count(_FULL.status)
+            await self._hold_back()
+            await send(_FULL_HEAD)
+            await send(_FULL_BODY)
+            return
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
         figures = self._unmatched
+        place: Place | None = None
+        answer: Answer | Stream
         try:
             method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
             target = parse(method, scope["raw_path"])
             entry = self._find(method, target, scope["raw_path"])
             figures = entry.figures
-            request = Request(scope, receive, self._limits, self._admission, asyncio.get_running_loop().time())
+            try:
+                place = (self._aside if entry.route.always else self.admission).enter(self._party(scope))
+            except ApiError as error:
+                answer = error.answer()
+                figures.count(answer.status)
+                await self._hold_back()
+                await _send(answer, send)
+                return
+            request = Request(scope, receive, self._limits, place, asyncio.get_running_loop().time())
             answer = await self._serve(entry, target, request)
         except ApiError as error:
             answer = error.answer()
@@ -89,6 +135,14 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
             _log.exception("a request failed on a defect")
             answer = _DEFECT.answer()
+        else:
+            if isinstance(answer, Answer) and len(answer.body) > LARGE_BYTES and scope["method"] != "HEAD":
+                await _send_parts(answer, send, self._limits)
+                figures.observe(answer.status, time.perf_counter() - began)
+                return
+        finally:
+            if place is not None:
+                place.leave()
         if isinstance(answer, Answer):
             await _send(answer, send)
             figures.observe(answer.status, time.perf_counter() - began)
@@ -97,23 +151,41 @@ class Dispatcher:
             await _stream(answer, receive, send, has_body=scope["method"] != "HEAD")
 
     async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
-        if entry.route.always:
-            request.access = self._guard(entry.route, request)
-            return await entry.handler(request)
-        self._admission.enter()
-        try:
-            if target.shape in KEYED:
-                request.key = key_in(target)
-            elif target.shape in _NAMED:
-                request.name = target.rest.decode("latin-1")
-            access = request.access = self._guard(entry.route, request)
-            answer = await entry.handler(request)
-            if not access.settled:
-                raise RuntimeError(f"the handler of {entry.route.id} did not hand its keys over to be checked")
-            return answer
-        finally:
-            request.done()
-            self._admission.leave()
+        if self._trail is None:
+            return await self._handle(entry, target, request)
+        return await self._trail.follow(entry.route, request, partial(self._handle, entry, target, request))
+
+    async def _handle(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
+        if target.shape in KEYED:
+            request.key = key_in(target)
+        elif target.shape in _NAMED:
+            request.name = target.rest.decode("latin-1")
+        access = request.access = self._guard(entry.route, request)
+        answer = await entry.handler(request)
+        if not access.settled:
+            raise RuntimeError(f"the handler of {entry.route.id} did not hand its keys over to be checked")
+        request.place.release()
+        if isinstance(answer, Answer) and len(answer.body) > LARGE_BYTES:
+            # What was read may be refused and read again; what was done must be told.
+            hold = request.place.reserve if entry.route.verb is Verb.READ else request.place.hold
+            hold(len(answer.body))
+        return answer
+
+    async def _hold_back(self) -> None:
+        """Wait before a request for which there is no place is turned away, when very many are."""
+        hold_s = self._refusal_pace.hold_s(asyncio.get_running_loop().time())
+        if hold_s:
+            await asyncio.sleep(hold_s)
+
+    def _party(self, scope: HTTPScope) -> str:
+        """Whose share a request counts to."""
+        client = scope.get("client")
+        if client is None:
+            return ""
+        if not self._trusted:
+            return party(client[0])
+        forwarded = b",".join(value for name, value in scope["headers"] if name == _FORWARDED)
+        return party(client_address(client[0], forwarded, self._trusted))
 
     def _find(self, method: str, target: Target, raw_path: bytes) -> _Entry:
         """The entry for a request.
@@ -151,14 +223,36 @@ _DEFECT = ApiError(ApiCode.INTERNAL, "the gateway failed on a defect of its own"
 
 
 async def _send(answer: Answer, send: Send) -> None:
+    await _send_head(answer, send)
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def _send_head(answer: Answer, send: Send) -> None:
+    await send(_head(answer))
+
+
+def _head(answer: Answer) -> HTTPResponseStartEvent:
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", b"%d" % len(answer.body)),
         *_FIXED_HEADERS,
         *answer.headers,
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+async def _send_parts(answer: Answer, send: Send, limits: HttpLimits) -> None:
+    """Send a large answer as fast as the client takes it; one that takes it too slowly is cut off."""
+    await _send_head(answer, send)
+    began, body = asyncio.get_running_loop().time(), memoryview(answer.body)
+    try:
+        async with asyncio.timeout_at(began + answer_due_s(limits, 0)) as patience:
+            for at in range(0, len(body), _PART_BYTES):
+                part = bytes(body[at : at + _PART_BYTES])
+                await send({"type": "http.response.body", "body": part, "more_body": at + len(part) < len(body)})
+                patience.reschedule(began + answer_due_s(limits, at + len(part)))
+    except TimeoutError:
+        _log.info("an answer of %d bytes was not taken in time and is cut off", len(body))
 
 
 async def _stream(stream: Stream, receive: Receive, send: Send, *, has_body: bool) -> None:
@@ -174,3 +268,8 @@ async def _stream(stream: Stream, receive: Receive, send: Send, *, has_body: boo
         _log.exception("a stream failed on a defect")
     finally:
         stream.close()
+
+
+_FULL = ApiError(ApiCode.CLUSTER_UNAVAILABLE, "the gateway has as many requests under way as it allows").answer()
+_FULL_HEAD = _head(_FULL)
+_FULL_BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": _FULL.body, "more_body": False}

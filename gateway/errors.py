@@ -31,6 +31,7 @@ class ApiCode(enum.StrEnum):
     VALUE_TOO_LARGE = "VALUE_TOO_LARGE"
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     INTERNAL = "INTERNAL"
     CLUSTER_UNAVAILABLE = "CLUSTER_UNAVAILABLE"
     TIMEOUT = "TIMEOUT"
@@ -114,8 +115,15 @@ MEANINGS: dict[ApiCode, Meaning] = {
     ApiCode.TOO_MANY_REQUESTS: Meaning(
         429,
         retryable=True,
-        text="The gateway has as much under way as it allows; nothing was applied. See Retry-After.",
-        advice="Wait as long as Retry-After says, then send it again.",
+        text="This token or client address has as much under way as one may have, or has sent too many wrong tokens; nothing "
+        "was applied. See Retry-After.",
+        advice="Wait as long as Retry-After says, then send it again; send fewer at once.",
+    ),
+    ApiCode.REQUEST_TIMEOUT: Meaning(
+        408,
+        retryable=True,
+        text="The request body came too slowly; nothing was applied, and the connection is closed.",
+        advice="Send it again over a faster connection, or in smaller parts.",
     ),
     ApiCode.INTERNAL: Meaning(
         500,
@@ -126,7 +134,8 @@ MEANINGS: dict[ApiCode, Meaning] = {
     ApiCode.CLUSTER_UNAVAILABLE: Meaning(
         503,
         retryable=True,
-        text="No leader, no quorum, overloaded, or tokens that could not be confirmed: nothing was applied. See Retry-After.",
+        text="No leader, no quorum, the cluster or the gateway has as much under way as it allows, or tokens could not be "
+        "confirmed: nothing was applied. See Retry-After.",
         advice="Wait as long as Retry-After says, then send it again.",
     ),
     ApiCode.TIMEOUT: Meaning(

@@ -6,15 +6,18 @@ that has not been told for `age_s_max` that its table is the newest refuses ever
 one of them may have been revoked. What a client sent as a token is compared and forgotten: it is in no message.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from gateway.access import EVERYBODY, Access
 from gateway.errors import ApiCode, ApiError
+from gateway.logins import FailedLogins
 from gateway.paths import LISTING
 from gateway.requests import Request
 from gateway.routes import KEY_VERBS, Route, Verb
+from placement.seams import Clock, loop_time
 from placement.tokens import TokenIndex, TokenVerb, verify
 from wire.token_messages import Token
 
@@ -52,12 +55,25 @@ class TokenGuard:
     Args:
         tokens: all tokens.
         age_s_max: how old they may be, in seconds.
+        failed: what counts wrong tokens.
+        on_wrong: told what became of each request with a wrong token: refused or throttled.
         now_ms: Unix time in ms.
+        clock: the event loop's clock, in seconds.
     """
 
     def __init__(
-        self, tokens: Tokens, age_s_max: float, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+        self,
+        tokens: Tokens,
+        age_s_max: float,
+        failed: FailedLogins,
+        *,
+        on_wrong: Callable[[str], object] = lambda _: None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Clock = loop_time,
     ) -> None:
+        self._on_wrong = on_wrong
+        self._failed = failed
+        self._clock = clock
         self._tokens = tokens
         self._age_s_max = age_s_max
         self._now_ms = now_ms
@@ -66,12 +82,13 @@ class TokenGuard:
         """Let a request in or turn it away.
 
         Raises:
-            ApiError: UNAUTHORIZED, FORBIDDEN, CLUSTER_UNAVAILABLE.
+            ApiError: UNAUTHORIZED, FORBIDDEN, TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE.
         """
         if route.is_open:
             return EVERYBODY
         text = shown_token(request)
-        index, token = self._tokens.index, self._verify(text)
+        index, token = self._tokens.index, self._login(text, request.place.address)
+        request.place.name_token(token.id)
         scopes, is_lasting = token.scopes, not token.expires_ms and not token.old_until_ms
 
         def renew() -> None:
@@ -91,6 +108,23 @@ class TokenGuard:
     def is_fresh(self) -> bool:
         """Whether the tokens are new enough to be trusted."""
         return self._tokens.age_s <= self._age_s_max
+
+    def _login(self, text: bytes | None, address: str) -> Token:
+        """Verify a token that a request shows for the first time; a wrong one counts against its address."""
+        try:
+            return self._verify(text)
+        except ApiError as error:
+            if error.code is not ApiCode.UNAUTHORIZED or text is None:
+                raise
+            wait_s = self._failed.failed(address, self._clock()) if address else 0.0
+            self._on_wrong("throttled" if wait_s else "refused")
+            if not wait_s:
+                raise
+            raise ApiError(
+                ApiCode.TOO_MANY_REQUESTS,
+                "too many wrong tokens came from this client address, and this is one more",
+                retry_after_s=math.ceil(wait_s),
+            ) from None
 
     def _verify(self, text: bytes | None) -> Token:
         if text is None:

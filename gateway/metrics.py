@@ -35,11 +35,15 @@ class RouteFigures:
 
     def observe(self, status: int, seconds: float) -> None:
         """A request was answered."""
+        self.count(status)
+        self._seconds.observe(seconds)
+
+    def count(self, status: int) -> None:
+        """A request was turned away, whose time would say nothing about the route."""
         counter = self._by_status.get(status)
         if counter is None:
             counter = self._by_status[status] = self._requests.labels(self._route, str(status))
         counter.inc()
-        self._seconds.observe(seconds)
 
 
 class Metrics:
@@ -71,6 +75,23 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._refused = Counter(
+            "concord_gateway_refused",
+            "Requests refused because the gateway, a token or a client address had too much under way.",
+            ("limit",),
+            registry=self.registry,
+        )
+        self._refused_by = {limit: self._refused.labels(limit) for limit in ("gateway", "token", "address")}
+        self._audit_dropped = Counter(
+            "concord_gateway_audit_dropped", "Lines that the audit log had no room for.", registry=self.registry
+        )
+        self._wrong_tokens = Counter(
+            "concord_gateway_wrong_tokens",
+            "Requests with a wrong token; throttled are those over what one client address may send.",
+            ("outcome",),
+            registry=self.registry,
+        )
+
     def route(self, route: str) -> RouteFigures:
         """The figures of a route."""
         return RouteFigures(route, self._requests, self._seconds)
@@ -78,6 +99,18 @@ class Metrics:
     def rpc_failed(self, code: str) -> None:
         """An attempt of an RPC failed; most are tried again."""
         self._failures.labels(code).inc()
+
+    def refused(self, limit: str) -> None:
+        """A request met a limit of the gateway, token or address."""
+        self._refused_by[limit].inc()
+
+    def wrong_token(self, outcome: str) -> None:
+        """A request had a wrong token: refused or throttled."""
+        self._wrong_tokens.labels(outcome).inc()
+
+    def audit_dropped(self) -> None:
+        """A line of the audit log was dropped."""
+        self._audit_dropped.inc()
 
     def watch_ended(self, reason: str) -> None:
         """A watch stream ended: gone, slow, shutdown, resync, forbidden or unavailable."""
@@ -90,7 +123,9 @@ class Metrics:
     def watch_admission(self, admission: Admission) -> None:
         """Show what is under way."""
         self.watch("requests_in_flight", "Requests under way.", lambda: admission.requests)
-        self.watch("body_bytes_in_flight", "Bytes of request bodies held.", lambda: admission.body_bytes)
+        self.watch("requests_limit", "Requests that may be under way now.", lambda: admission.throttle.limit)
+        self.watch("bytes_in_flight", "Bytes of request bodies and answers held.", lambda: admission.bytes)
+        self.watch("addresses_in_flight", "Client addresses with requests under way.", lambda: admission.parties)
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """Show a value that is looked up when the metrics are read."""

@@ -10,7 +10,7 @@ from gateway.idempotency import LIMIT_KEY_CHARACTERS
 from gateway.limits import HttpLimits
 from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, LINKS, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
 from gateway.paths import KEYED
-from gateway.routes import EVERYWHERE, GUARDED, KEY_VERBS, Route, Verb
+from gateway.routes import ADMITTED, EVERYWHERE, GUARDED, KEY_VERBS, Route, Verb
 
 Document: TypeAlias = dict[str, Any]
 
@@ -107,7 +107,9 @@ def _success(route: Route) -> Document:
 def _failures(route: Route) -> Document:
     """One response for each status, naming every code behind it."""
     guarded = () if route.is_open else GUARDED
-    codes = {*route.codes, *EVERYWHERE, *guarded} - ({ApiCode.TOO_MANY_REQUESTS} if route.always else set())
+    admitted = () if route.always else ADMITTED
+    slow = () if route.method == "GET" else (ApiCode.REQUEST_TIMEOUT,)
+    codes = {*route.codes, *EVERYWHERE, *guarded, *admitted, *slow}
     by_status: dict[int, list[ApiCode]] = defaultdict(list)
     for code in sorted(codes):
         by_status[MEANINGS[code].status].append(code)

@@ -47,6 +47,8 @@ async def _run(settings: GatewaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(settings, _channels(settings))
+    if gateway.audit is not None:
+        loop.add_signal_handler(signal.SIGHUP, gateway.audit.log.reopen)
     host, port = parse_address(settings.listen)
     server = HttpServer(create_app(gateway), host, port, connections_max=settings.connections)
     serving = server.start()

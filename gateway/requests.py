@@ -9,7 +9,7 @@ from litestar.types import HTTPScope, Receive
 
 from gateway.access import NOBODY, Access
 from gateway.errors import ApiCode, ApiError, invalid
-from gateway.limits import Admission, HttpLimits
+from gateway.limits import HttpLimits, Place, body_due_s
 from wire.messages import Consistency
 
 TIMEOUT_HEADER = b"x-concord-timeout-ms"
@@ -28,29 +28,28 @@ class Request:
     """One request: what the handlers need of it.
 
     `key` is the key in its path and `name` another name in it, "" when the route has none. `access` is what its sender may
-    do: handlers whose keys are not in the path give them to `access.check` before they do anything.
+    do: handlers whose keys are not in the path give them to `access.check` before they do anything. `place` is where it and
+    its bytes are counted, and who its sender is.
 
     Args:
         scope: its ASGI scope; header names are in lower case.
         receive: the ASGI channel that the body comes through.
         limits: what is allowed.
-        admission: where the body's bytes are counted.
+        place: its place among those under way.
         started_at: when it arrived, on the event loop's clock.
     """
 
-    __slots__ = ("_admission", "_limits", "_receive", "_reserved", "_scope", "access", "key", "name", "started_at")
+    __slots__ = ("_limits", "_receive", "_reserved", "_scope", "access", "key", "name", "place", "started_at")
 
-    def __init__(
-        self, scope: HTTPScope, receive: Receive, limits: HttpLimits, admission: Admission, started_at: float
-    ) -> None:
+    def __init__(self, scope: HTTPScope, receive: Receive, limits: HttpLimits, place: Place, started_at: float) -> None:
         self.key = ""
         self.name = ""
         self.access: Access = NOBODY
+        self.place = place
         self.started_at = started_at
         self._scope = scope
         self._receive = receive
         self._limits = limits
-        self._admission = admission
         self._reserved = 0
 
     @property
@@ -106,18 +105,21 @@ class Request:
         """The whole body.
 
         Raises:
-            ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, TIMEOUT; UNAUTHORIZED when
-                the token was revoked or has expired while the body came in.
+            ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE,
+                REQUEST_TIMEOUT; UNAUTHORIZED when the token was revoked or has expired while the body came in.
             ClientGoneError: the connection ended first.
         """
         announced = self.header(b"content-length")
         if announced is not None and announced.isdigit():
             self._hold(int(announced) if len(announced) <= 18 else sys.maxsize)
         try:
-            async with asyncio.timeout_at(self.started_at + self._limits.timeout_ms_max / 1000):
-                body = await self._read()
+            async with asyncio.timeout_at(self.started_at + body_due_s(self._limits, 0)) as patience:
+                body = await self._read(patience)
         except TimeoutError:
-            raise ApiError(ApiCode.TIMEOUT, "the request body did not arrive in time") from None
+            # The rest of the body would be taken for the next request, so this one is the connection's last.
+            raise ApiError(
+                ApiCode.REQUEST_TIMEOUT, "the request body did not arrive in time", headers=((b"connection", b"close"),)
+            ) from None
         self.access.renew()
         self.started_at = asyncio.get_running_loop().time()  # a slow upload does not eat into the cluster's time
         return body
@@ -127,13 +129,7 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - the server tells only who asks
             await asyncio.sleep(_DISCONNECT_POLL_S)  # a server may repeat the empty end of the body
 
-    def done(self) -> None:
-        """The body's bytes are no longer held."""
-        if self._reserved:
-            self._admission.release(self._reserved)
-            self._reserved = 0
-
-    async def _read(self) -> bytes:
+    async def _read(self, patience: asyncio.Timeout) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -147,11 +143,12 @@ class Request:
             if not message.get("more_body"):
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
+            patience.reschedule(self.started_at + body_due_s(self._limits, size))
 
     def _hold(self, size: int) -> None:
         if size > self._limits.body_bytes:
             raise ApiError(ApiCode.BODY_TOO_LARGE, f"body: over {self._limits.body_bytes} bytes")
-        self._admission.reserve(size - self._reserved)
+        self.place.reserve(size - self._reserved)
         self._reserved = size
 
 

@@ -278,8 +278,11 @@ ROUTES = (
     ),
 )
 
-EVERYWHERE = (ApiCode.INVALID_REQUEST, ApiCode.TOO_MANY_REQUESTS, ApiCode.INTERNAL)
-"""Errors that every route can answer with (those that are `always` admitted never say TOO_MANY_REQUESTS)."""
+EVERYWHERE = (ApiCode.INVALID_REQUEST, ApiCode.INTERNAL)
+"""Errors that every route can answer with."""
 
-GUARDED = (ApiCode.UNAUTHORIZED, ApiCode.FORBIDDEN, ApiCode.CLUSTER_UNAVAILABLE)
+ADMITTED = (ApiCode.TOO_MANY_REQUESTS, ApiCode.CLUSTER_UNAVAILABLE)
+"""Errors that every route which is not `always` admitted can answer with, besides."""
+
+GUARDED = (ApiCode.UNAUTHORIZED, ApiCode.FORBIDDEN, ApiCode.TOO_MANY_REQUESTS, ApiCode.CLUSTER_UNAVAILABLE)
 """Errors that every route which is not open can answer with, besides."""

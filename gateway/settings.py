@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from gateway.addresses import Network, parse_networks
 from gateway.limits import HttpLimits
 from gateway.watch import WatchLimits
 from wire.address import parse_address
@@ -46,18 +47,88 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         int, msgspec.Meta(description="deadline of a request that names none", ge=1, le=HttpLimits().timeout_ms_max)
     ] = HttpLimits().timeout_ms_default
     requests_in_flight: Annotated[
-        int, msgspec.Meta(description="requests under way at once; one more is answered 429", ge=1, le=1 << 16)
+        int, msgspec.Meta(description="requests under way at once; one more is answered 503", ge=1, le=1 << 16)
     ] = HttpLimits().requests_in_flight
+    requests_per_token: Annotated[
+        int, msgspec.Meta(description="those of one token; one more is answered 429", ge=1, le=1 << 16)
+    ] = HttpLimits().requests_per_token
+    requests_per_address: Annotated[
+        int, msgspec.Meta(description="those of one client address; one more is answered 429", ge=1, le=1 << 16)
+    ] = HttpLimits().requests_per_address
+    bytes_in_flight: Annotated[
+        int,
+        msgspec.Meta(
+            description="bytes of bodies and large answers under way at once; beyond it the answer is 503",
+            ge=HttpLimits().body_bytes,
+            le=1 << 34,
+        ),
+    ] = HttpLimits().bytes_in_flight
+    bytes_per_token: Annotated[
+        int, msgspec.Meta(description="those of one token; beyond it the answer is 429", ge=1 << 16, le=1 << 34)
+    ] = HttpLimits().bytes_per_token
+    bytes_per_address: Annotated[
+        int,
+        msgspec.Meta(description="those of one client address; beyond it the answer is 429", ge=1 << 16, le=1 << 34),
+    ] = HttpLimits().bytes_per_address
+    trusted_proxies: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="addresses or networks of load balancers whose X-Forwarded-For says who the client is"
+        ),
+    ] = msgspec.field(default_factory=list)
+    failed_logins: Annotated[
+        int,
+        msgspec.Meta(
+            description="wrong tokens that one client address may send at once, and one a second after that; "
+            "further ones are answered 429",
+            ge=1,
+            le=1 << 16,
+        ),
+    ] = HttpLimits().failed_logins
+    body_bytes: Annotated[
+        int, msgspec.Meta(description="largest request body", ge=1024, le=HttpLimits().body_bytes)
+    ] = HttpLimits().body_bytes
+    body_s_max: Annotated[
+        float, msgspec.Meta(description="seconds in which a body must have come; then 408", ge=0.1, le=300)
+    ] = HttpLimits().body_s_max
+    timeout_ms_max: Annotated[
+        int,
+        msgspec.Meta(description="longest deadline that a request may name", ge=1, le=HttpLimits().timeout_ms_max),
+    ] = HttpLimits().timeout_ms_max
     connections: Annotated[
         int, msgspec.Meta(description="HTTP connections at once; further ones wait to be accepted", ge=1, le=1 << 16)
     ] = 8192
     watchers: Annotated[
-        int, msgspec.Meta(description="watch streams at once; one more is answered 429", ge=1, le=1 << 16)
+        int, msgspec.Meta(description="watch streams at once; one more is answered 503", ge=1, le=1 << 16)
     ] = WatchLimits().watchers
+    watchers_per_token: Annotated[
+        int, msgspec.Meta(description="those of one token; one more is answered 429", ge=1, le=1 << 16)
+    ] = WatchLimits().watchers_per_token
+    watchers_per_address: Annotated[
+        int, msgspec.Meta(description="those of one client address; one more is answered 429", ge=1, le=1 << 16)
+    ] = WatchLimits().watchers_per_address
     watch_buffer_bytes: Annotated[
         int,
         msgspec.Meta(description="what may wait for one watcher before it is sent away as too slow", ge=1, le=1 << 30),
     ] = WatchLimits().buffer_bytes
+    audit_log: Annotated[
+        str, msgspec.Meta(description="file that every change is written down in, as JSON lines; none when empty")
+    ] = ""
+    audit_keys: Annotated[
+        Literal["plain", "hash", "none"], msgspec.Meta(description="how the audit log shows keys")
+    ] = "plain"
+    audit_hash_key: Annotated[
+        str,
+        msgspec.Meta(
+            description="file with 16 to 64 secret bytes for audit_keys hash, the same at every gateway; "
+            "without it each start has a key of its own"
+        ),
+    ] = ""
+    audit_reads: Annotated[bool, msgspec.Meta(description="write reads and watches down, too")] = False
+    audit_full: Annotated[
+        Literal["drop", "refuse"],
+        msgspec.Meta(description="while the audit log cannot be written: drop its lines, or refuse requests with 503"),
+    ] = "drop"
     shutdown_grace_s: Annotated[
         float, msgspec.Meta(description="seconds for requests under way to finish after SIGTERM", ge=0, le=300)
     ] = 10.0
@@ -78,17 +149,43 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"listen: {host} is not loopback and everybody there could do everything; "
                 "say --auth on to ask for tokens, or --auth off to allow it"
             )
+        try:
+            parse_networks(self.trusted_proxies)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}") from None
         check_nodes(self.nodes, (self.tls_cert, self.tls_key, self.tls_ca), insecure=self.insecure)
 
     @property
     def http_limits(self) -> HttpLimits:
         """The limits of the HTTP side."""
-        return HttpLimits(timeout_ms_default=self.timeout_ms, requests_in_flight=self.requests_in_flight)
+        return HttpLimits(
+            body_bytes=self.body_bytes,
+            requests_in_flight=self.requests_in_flight,
+            requests_per_token=self.requests_per_token,
+            requests_per_address=self.requests_per_address,
+            bytes_in_flight=self.bytes_in_flight,
+            bytes_per_token=self.bytes_per_token,
+            bytes_per_address=self.bytes_per_address,
+            body_s_max=self.body_s_max,
+            failed_logins=self.failed_logins,
+            timeout_ms_default=min(self.timeout_ms, self.timeout_ms_max),
+            timeout_ms_max=self.timeout_ms_max,
+        )
 
     @property
     def watch_limits(self) -> WatchLimits:
         """The limits of watching."""
-        return WatchLimits(watchers=self.watchers, buffer_bytes=self.watch_buffer_bytes)
+        return WatchLimits(
+            watchers=self.watchers,
+            watchers_per_token=self.watchers_per_token,
+            watchers_per_address=self.watchers_per_address,
+            buffer_bytes=self.watch_buffer_bytes,
+        )
+
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """Whose X-Forwarded-For counts."""
+        return parse_networks(self.trusted_proxies)
 
 
 def check_nodes(nodes: Sequence[str], tls: tuple[str, str, str], *, insecure: bool) -> None:

@@ -4,6 +4,7 @@
 |---|---|
 | `python -m loadtest.bench` | Concord and etcd in the same run, by `wrk`; writes docs/bench.md (`make bench`) |
 | `python -m loadtest.idle` | what many idle groups cost |
+| `python -m loadtest.overload` | the peak of the goodput, and what is left of it when three times as much is offered |
 | `python -m loadtest.million` | a million keys: load rate, memory, pauses while snapshots are taken, restarts |
 
 Each starts what it measures in a directory of its own and ends it by pid. Nothing of the server imports this package.

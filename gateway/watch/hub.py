@@ -17,6 +17,7 @@ import msgspec
 
 from gateway.caller import GroupCaller
 from gateway.errors import ApiCode, ApiError
+from gateway.shares import Shares
 from gateway.watch import buffer, cursor, frames
 from gateway.watch.buffer import Buffer
 from gateway.watch.cursor import Layout
@@ -35,12 +36,16 @@ class WatchLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         watchers: streams at once.
+        watchers_per_token: those of one token.
+        watchers_per_address: those of one client address.
         buffer_bytes: what may wait to be sent to one of them.
         page_items: keys that are read at once when a state is told.
         pages_at_once: pages of states that are being read for all watchers together.
     """
 
     watchers: int = 4096
+    watchers_per_token: int = 2048
+    watchers_per_address: int = 2048
     buffer_bytes: int = 4 << 20
     page_items: int = 500
     pages_at_once: int = 32
@@ -68,6 +73,15 @@ class WatchPace(msgspec.Struct, frozen=True, kw_only=True):
     stall_s: float = 10.0
     pause_first_s: float = 0.02
     pause_max_s: float = 0.5
+
+
+class _Watcher(msgspec.Struct, frozen=True, gc=False):
+    """What the hub knows of a watcher; see `Hub.enter`."""
+
+    prefix: str
+    renew: Callable[[], object]
+    address: str
+    token: str
 
 
 class Hub:
@@ -107,7 +121,9 @@ class Hub:
         self._on_events = on_events
         self._clock = clock
         self._sleep = sleep
-        self._watchers: dict[Buffer, tuple[str, Callable[[], object]]] = {}  # all, with prefix and `renew`
+        self._watchers: dict[Buffer, _Watcher] = {}  # all of them
+        self._by_token = Shares(limits.watchers_per_token)
+        self._by_address = Shares(limits.watchers_per_address)
         self._registered: PrefixIndex[Buffer] = PrefixIndex()
         self._closing: set[asyncio.Task[None]] = set()
         self._timers: dict[Callable[[], None], Timer] = {}
@@ -124,34 +140,51 @@ class Hub:
         """Whether a watcher may enter.
 
         Raises:
-            ApiError: TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE.
+            ApiError: CLUSTER_UNAVAILABLE.
         """
         if self._draining or not self.layout.groups:
             raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, "no cluster map yet, or shutting down")
         if len(self._watchers) >= self.limits.watchers:
-            raise ApiError(ApiCode.TOO_MANY_REQUESTS, "too many watchers")
+            raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, "the gateway has as many watchers as it allows")
 
-    def enter(self, prefix: str, renew: Callable[[], object]) -> Buffer:
-        """A watcher begins, after a `check`; `leave` must follow. `renew` raises ApiError once it may watch no longer."""
+    def enter(self, prefix: str, renew: Callable[[], object], address: str = "", token: str = "") -> Buffer:
+        """A watcher begins, after a `check`; `leave` must follow.
+
+        Args:
+            prefix: of the keys that it watches.
+            renew: raises ApiError once it may watch no longer.
+            address: whose it is, by address; "" when that is not known.
+            token: the id of its token; "" when it has none.
+
+        Raises:
+            ApiError: TOO_MANY_REQUESTS.
+        """
+        if not self._by_address.take(address):
+            raise ApiError(ApiCode.TOO_MANY_REQUESTS, "this client address has too many watchers")
+        if not self._by_token.take(token):
+            self._by_address.give_back(address)
+            raise ApiError(ApiCode.TOO_MANY_REQUESTS, "this token has too many watchers")
         watcher = Buffer(self.limits.buffer_bytes)
-        self._watchers[watcher] = prefix, renew
+        self._watchers[watcher] = _Watcher(prefix, renew, address, token)
         self._start()
         return watcher
 
     def register(self, watcher: Buffer) -> dict[int, Position]:
         """From now on the watcher gets every change after the positions that are returned, one for each group."""
         positions = self.positions()
-        self._registered.add(self._watchers[watcher][0], watcher)
+        self._registered.add(self._watchers[watcher].prefix, watcher)
         return positions
 
     def leave(self, watcher: Buffer) -> None:
         """A watcher has ended."""
         if watcher not in self._watchers:
             return
-        prefix, _ = self._watchers.pop(watcher)
+        known = self._watchers.pop(watcher)
+        self._by_address.give_back(known.address)
+        self._by_token.give_back(known.token)
         watcher.end(buffer.GONE)
         self._on_end(watcher.ended or buffer.GONE)
-        self._registered.remove(prefix, watcher)
+        self._registered.remove(known.prefix, watcher)
         if not self._watchers:
             self._later(self.pace.linger_s, self._stop_if_unused)
 
@@ -222,9 +255,9 @@ class Hub:
 
     def _renew(self) -> None:
         """Send those away who may watch no longer, with nothing of what waits for them."""
-        for watcher, (_, renew) in self._watchers.items():
+        for watcher, known in self._watchers.items():
             try:
-                renew()
+                known.renew()
             except ApiError:
                 watcher.discard()
                 watcher.end(buffer.FORBIDDEN)

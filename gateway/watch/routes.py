@@ -41,7 +41,7 @@ class Watching:
             start = None if asked is None else cursor.decode(self._hub.layout, asked)
         except cursor.CursorError:
             raise invalid("from, Last-Event-ID: not an id that a watch of this cluster gave") from None
-        watcher = self._hub.enter(prefix, request.access.renew)
+        watcher = self._hub.enter(prefix, request.access.renew, request.place.address, request.place.token)
         if asked is not None and start is None:
             watcher.end(buffer.RESYNC)
         return WatchStream(self._hub, watcher, Joining(self._hub, self._lister, watcher, prefix, self._clock), start)

@@ -368,7 +368,9 @@ class Sse(msgspec.Struct, frozen=True):
 class Watcher:
     """A client of a stream; what it was sent is in `blocks`, its last event id in `last_id`."""
 
-    def __init__(self, client: "Client", target: str, headers: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, client: "Client", target: str, headers: Sequence[tuple[str, str]], address: str = "127.0.0.1"
+    ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = b""
@@ -383,6 +385,7 @@ class Watcher:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in headers],
+            "client": (address, 1),
         }
         dispatcher = client.gateway.dispatcher
         self._task = asyncio.ensure_future(
@@ -486,6 +489,7 @@ class Client:
         chunks: Iterable[bytes] | None = None,
         headers: Sequence[tuple[str, str]] = (),
         gone: asyncio.Event | None = None,
+        address: str = "127.0.0.1",
     ) -> Reply:
         """Send a request; `body` is encoded as JSON, `raw` and `chunks` are sent as they are.
 
@@ -502,6 +506,7 @@ class Client:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": sent,
+            "client": (address, 1),
         }
         answers: list[Any] = []
         receive = _receiver([whole] if chunks is None else chunks, gone)
@@ -512,15 +517,15 @@ class Client:
         await self.gateway.dispatcher(cast("HTTPScope", scope), cast("Receive", receive), cast("Send", collect))
         if not answers:
             return Reply(0, {}, b"")
-        start, content = answers
-        return Reply(
-            start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, content["body"]
-        )
+        start, *parts = answers
+        assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
+        body = b"".join(part["body"] for part in parts)
+        return Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body)
 
-    def watch(self, query: str = "", *, last_event_id: str | None = None) -> Watcher:
+    def watch(self, query: str = "", *, last_event_id: str | None = None, address: str = "127.0.0.1") -> Watcher:
         """Begin to watch."""
         headers = [] if last_event_id is None else [("last-event-id", last_event_id)]
-        return Watcher(self, "/api/v1/watch" + query, headers)
+        return Watcher(self, "/api/v1/watch" + query, headers, address)
 
 
 def _receiver(chunks: Iterable[bytes], gone: asyncio.Event | None) -> Callable[[], Awaitable[dict[str, object]]]:

@@ -326,22 +326,22 @@ def test_a_wrong_method_is_405_and_says_which_are_right(method: str, target: str
     run(scenario)
 
 
-def test_over_the_admission_limit_the_answer_is_429_at_once_and_health_still_answers() -> None:
+def test_a_full_gateway_answers_503_at_once_and_health_still_answers() -> None:
     async def scenario(client: Client) -> None:
         small = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":1}')
         assert small.status == 200
         over = await client.send("PUT", "/api/v1/kv/a", {"value": "x" * 200})
-        _refused(over, 429, "TOO_MANY_REQUESTS")
+        _refused(over, 503, "CLUSTER_UNAVAILABLE", "bytes")
         assert over.json["error"]["retryable"] is True
         assert int(over.headers["retry-after"]) >= 1
         assert (await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":1}')).status == 200  # nothing leaked
 
-    run(scenario, limits=HttpLimits(body_bytes_in_flight=100))
+    run(scenario, limits=HttpLimits(bytes_in_flight=100))
 
 
 def test_requests_in_flight_are_limited() -> None:
     async def scenario(client: Client) -> None:
-        _refused(await client.send("GET", "/api/v1/kv/a"), 429, "TOO_MANY_REQUESTS")
+        _refused(await client.send("GET", "/api/v1/kv/a"), 503, "CLUSTER_UNAVAILABLE", "requests")
         assert (await client.send("GET", "/livez")).status == 200
 
     run(scenario, limits=HttpLimits(requests_in_flight=0))
