@@ -99,12 +99,8 @@ class Gateway:
         guess = LeaderGuess(settings.nodes, lambda: self.holder.current.nodes, rng)
         self.tokens = TokenWatcher(guess, self._pool.channel, rng) if settings.auth == "on" else None
         limits = limits or settings.http_limits
-        failed = FailedLogins(limits.failed_logins, limits.failed_login_interval_s)
         self.audit = self._open_audit(settings)
-        on_wrong = self._metrics.wrong_token
-        self._token_guard = (
-            TokenGuard(self.tokens, settings.tokens_age_s_max, failed, on_wrong=on_wrong) if self.tokens else None
-        )
+        self._token_guard = self._guard_by_tokens(settings, limits)
         self._token_routes = TokenRoutes(LeaderCaller(guess, self._pool.channel, rng), self.tokens)
         self.health = Health(
             self._router,
@@ -137,6 +133,12 @@ class Gateway:
         self.health.start()
         self.divergence.start()
         self._late_loop.start()
+
+    def _guard_by_tokens(self, settings: GatewaySettings, limits: HttpLimits) -> TokenGuard | None:
+        if self.tokens is None:
+            return None
+        failed = FailedLogins(limits.failed_logins, limits.failed_login_interval_s)
+        return TokenGuard(self.tokens, settings.tokens_age_s_max, failed, on_wrong=self._metrics.wrong_token)
 
     def _open_audit(self, settings: GatewaySettings) -> Trail | None:
         trail = open_trail(settings, self._metrics.audit_dropped)
