@@ -9,6 +9,18 @@ const EXAMPLES = {
   BulkGetBody: { keys: ["a", "b"], with_ttl: true },
   BulkDeleteBody: { keys: ["a", "b"] },
   BulkTouchBody: { operations: [{ key: "a", ttl: 60 }] },
+  Conditions: {},
+  IncrementBody: { by: 1, initial: 0 },
+  TxnBody: {
+    compare: [{ key: "{db}primary", exists: false }],
+    success: [{ op: "put", key: "{db}primary", value: "a" }, { op: "put", key: "{db}standby", value: "b" }],
+    failure: [{ op: "get", key: "{db}primary" }],
+  },
+  QuotaBody: { limit: 10, window: 60, cost: 1, algorithm: "gcra" },
+  LockAcquireBody: { owner: "worker-1", ttl: 30, wait_ms: 1000 },
+  LockRenewBody: { owner: "worker-1", fence: 1, ttl: 30 },
+  LockReleaseBody: { owner: "worker-1", fence: 1 },
+  InstanceBody: { address: "10.0.0.1", port: 8080, metadata: { zone: "a" }, ttl: 30 },
   TokenBody: { name: "app", scopes: [{ prefix: "app/", verbs: ["read", "write"] }], expires_in: 86400 },
   RotateBody: { overlap: 3600 },
 };
@@ -43,7 +55,7 @@ function field(parameter) {
 function address(path, fields) {
   const query = new URLSearchParams();
   for (const { parameter, input } of fields) {
-    if (parameter.in === "path") path = path.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
+    if (parameter.in === "path") path = path.replace(`{${parameter.name}}`, () => encodeURIComponent(input.value));
     else if (parameter.in === "query" && input.value !== "") query.set(parameter.name, input.value);
   }
   return query.size ? `${path}?${query}` : path;
@@ -60,7 +72,11 @@ function requestOptions(method, fields, body) {
   return { method: method.toUpperCase(), headers, body: body ? body.value : undefined };
 }
 
+// A number of more digits than a double holds would be shown as another one: such an answer stays as it came.
+const LONG_NUMBER = /\d{16}/;
+
 function shown(text) {
+  if (LONG_NUMBER.test(text)) return text;
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
@@ -99,14 +115,20 @@ async function run(method, path, fields, body, output) {
   }
 }
 
+// What stands between backticks is code.
+function marked(text) {
+  return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
+}
+
 function operation(description, path, method, details) {
   const fields = (details.parameters ?? []).map((parameter) => field(resolve(description, parameter)));
   const form = element("form", {}, ...fields.map(({ label }) => label));
   const reference = details.requestBody?.content?.["application/json"]?.schema?.$ref;
   let body = null;
   if (reference) {
-    body = element("textarea", { rows: "6", spellcheck: "false" });
-    body.value = JSON.stringify(EXAMPLES[reference.split("/").pop()] ?? {}, null, 2);
+    const example = JSON.stringify(EXAMPLES[reference.split("/").pop()] ?? {}, null, 2);
+    body = element("textarea", { rows: String(example.split("\n").length + 1), spellcheck: "false" });
+    body.value = example;
     form.append(element("label", {}, "body (JSON)", body));
   }
   const output = element("pre", { hidden: "" });
@@ -119,7 +141,7 @@ function operation(description, path, method, details) {
   const answers = element("table");
   for (const [status, answer] of Object.entries(details.responses)) {
     const meaning = resolve(description, answer).description;
-    answers.append(element("tr", {}, element("td", {}, status), element("td", {}, meaning)));
+    answers.append(element("tr", {}, element("td", {}, status), element("td", {}, ...marked(meaning))));
   }
   const title = element("summary", {}, element("span", { class: "method" }, method.toUpperCase()), element("code", {}, path), ` ${details.summary}`);
   return element("details", { id: details.operationId }, title, form, answers);

@@ -177,13 +177,15 @@ def _wait_until_well(guarded: Guarded) -> None:
 
 def main() -> int:
     """Run the program."""
-    arguments = parser(__doc__, rounds=30).parse_args()
+    flags = parser(__doc__, rounds=30)
+    flags.add_argument("--strikes", type=Strike, nargs="+", default=list(Strike), metavar="STRIKE", help="(all)")
+    arguments = flags.parse_args()
 
     def scenario(scene: Scene) -> None:
         scene.cluster.start()
         guarded = Guarded(scene.cluster, first_token(scene.cluster))
         rounds: list[Lateness] = []
-        for number, strike in zip(range(arguments.rounds), itertools.cycle(Strike), strict=False):
+        for number, strike in zip(range(arguments.rounds), itertools.cycle(arguments.strikes), strict=False):
             _wait_until_well(guarded)
             lateness = revoke_under_load(guarded, strike, number % GATEWAYS)
             rounds.append(lateness)
