@@ -95,6 +95,10 @@ chaos: $(DEV) ## Hurt real clusters in namespaces of their own and check every a
 		apt-get -qq install -y --no-install-recommends iproute2 nftables gcc libc6-dev e2fsprogs >/dev/null; } || true
 	@$(BIN)/python -m tests.chaos.run --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
+.PHONY: description
+description: $(DEV) ## Try out what openapi.json allows and forbids, without tokens and with (ARGS='--examples 100')
+	@$(BIN)/python -m tests.e2e.description $(ARGS)
+
 .PHONY: proof
 proof: $(DEV) ## Everything that is tried against Concord, in full or a share, into docs/PROOF.md (ARGS='--share 0.05')
 	@$(BIN)/python -m tests.proof.run $(ARGS)
