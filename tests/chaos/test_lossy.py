@@ -18,6 +18,7 @@ class Counting(http.server.BaseHTTPRequestHandler):
     """Counts what it is asked."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet
     asked: list[str]
 
     def do_GET(self) -> None:
