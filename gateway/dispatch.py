@@ -23,13 +23,14 @@ from gateway.guard import Guard
 from gateway.limits import Admission, HttpLimits, Place, answer_due_s
 from gateway.metrics import Metrics, RouteFigures
 from gateway.paths import KEYED, Shape, Target, key_in, parse
-from gateway.requests import ClientGoneError, Request
+from gateway.requests import ClientGoneError, Request, discard_body
 from gateway.routes import Handler, Route, Verb
 from gateway.throttle import RefusalPace
 
 _log = logging.getLogger(__name__)
 
 _NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
+_CLOSE = (b"connection", b"close")
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STREAM_STATUS = 200
 NO_ROUTE = "none"  # in metrics
@@ -112,6 +113,7 @@ class Dispatcher:
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
         figures = self._unmatched
         place: Place | None = None
+        request: Request | None = None
         answer: Answer | Stream
         try:
             method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
@@ -124,12 +126,12 @@ class Dispatcher:
                 answer = error.answer()
                 figures.count(answer.status)
                 await self._hold_back()
-                await _send(answer, send)
+                await _send(await _clear(answer, request, scope, receive), send)
                 return
             request = Request(scope, receive, self._limits, place, asyncio.get_running_loop().time())
             answer = await self._serve(entry, target, request)
         except ApiError as error:
-            answer = error.answer()
+            answer = await _clear(error.answer(), request, scope, receive)
         except ClientGoneError:
             return
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
@@ -220,6 +222,13 @@ class Dispatcher:
 
 
 _DEFECT = ApiError(ApiCode.INTERNAL, "the gateway failed on a defect of its own", unknown=True)
+
+
+async def _clear(answer: Answer, request: Request | None, scope: HTTPScope, receive: Receive) -> Answer:
+    """The answer to a request that was refused, whose body may not have been looked at: its connection can go on, or it says so."""
+    if (request is not None and request.has_read) or _CLOSE in answer.headers or await discard_body(scope, receive):
+        return answer
+    return msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
 
 
 async def _send(answer: Answer, send: Send) -> None:

@@ -12,6 +12,7 @@ from gateway.errors import ApiCode, ApiError, invalid
 from gateway.limits import HttpLimits, Place, body_due_s
 from wire.messages import Consistency
 
+DISCARD_S = 0.5
 TIMEOUT_HEADER = b"x-concord-timeout-ms"
 
 _DISCONNECT_POLL_S = 0.2
@@ -29,7 +30,7 @@ class Request:
 
     `key` is the key in its path and `name` another name in it, "" when the route has none. `access` is what its sender may
     do: handlers whose keys are not in the path give them to `access.check` before they do anything. `place` is where it and
-    its bytes are counted, and who its sender is.
+    its bytes are counted, and who its sender is. `has_read`: its body was read to the end.
 
     Args:
         scope: its ASGI scope; header names are in lower case.
@@ -39,13 +40,25 @@ class Request:
         started_at: when it arrived, on the event loop's clock.
     """
 
-    __slots__ = ("_limits", "_receive", "_reserved", "_scope", "access", "key", "name", "place", "started_at")
+    __slots__ = (
+        "_limits",
+        "_receive",
+        "_reserved",
+        "_scope",
+        "access",
+        "has_read",
+        "key",
+        "name",
+        "place",
+        "started_at",
+    )
 
     def __init__(self, scope: HTTPScope, receive: Receive, limits: HttpLimits, place: Place, started_at: float) -> None:
         self.key = ""
         self.name = ""
         self.access: Access = NOBODY
         self.place = place
+        self.has_read = False
         self.started_at = started_at
         self._scope = scope
         self._receive = receive
@@ -141,6 +154,7 @@ class Request:
             if size > self._reserved:
                 self._hold(size)
             if not message.get("more_body"):
+                self.has_read = True
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
             patience.reschedule(self.started_at + body_due_s(self._limits, size))
@@ -150,6 +164,28 @@ class Request:
             raise ApiError(ApiCode.BODY_TOO_LARGE, f"body: over {self._limits.body_bytes} bytes")
         self.place.reserve(size - self._reserved)
         self._reserved = size
+
+
+async def discard_body(scope: HTTPScope, receive: Receive) -> bool:
+    """Take a body that nobody wants off the connection, so that it is not in the way of the next request.
+
+    Returns:
+        False when it is too large or too slow for that: then the connection has to end with the answer, and must say so.
+    """
+    headers = dict(scope["headers"])
+    announced = headers.get(b"content-length", b"0")
+    if b"transfer-encoding" in headers or not announced.isdigit() or len(announced) > 5:
+        return False
+    if int(announced) == 0:
+        return True
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return True
+    except TimeoutError:
+        return False
 
 
 def whole_number(values: Mapping[str, str], name: str, low: int, high: int) -> int | None:

@@ -204,6 +204,29 @@ def test_a_body_that_does_not_come_or_drips_is_cut_and_leaves_nothing_behind() -
     run(scenario, limits=HttpLimits(body_grace_s=0.05, body_bytes_per_s=1 << 20))
 
 
+def test_a_refused_request_leaves_its_connection_clean_or_says_that_it_ends() -> None:
+    """Its body may still be on the way; taken for the next request, or met by a closed connection, it hurts that one."""
+
+    async def scenario(client: Client) -> None:
+        taken: list[str] = []
+
+        async def late() -> dict[str, object]:
+            await asyncio.sleep(0.01)
+            taken.append("body")
+            return {"type": "http.request", "body": b'{"value":1}', "more_body": False}
+
+        wrong = bearer(f"{ROOT[:-1]}{'0' if ROOT[-1] != '0' else '1'}")
+        refused = await put(client, late, wrong, length=11)
+        assert (refused.status, taken, "connection" in refused.headers) == (401, ["body"], False)
+        for length in (100_000, 11):  # too large to be taken for nothing; and one that does not come
+            refused = await put(client, drip(iter(()), 3600), wrong, length=length)
+            assert (refused.status, refused.headers["connection"]) == (401, "close")
+        nothing = await client.send("GET", "/api/v1/kv/a", headers=wrong)
+        assert (nothing.status, "connection" in nothing.headers) == (401, False)
+
+    guarded(scenario, HttpLimits())
+
+
 def test_a_body_that_comes_fast_enough_has_until_the_end_and_no_longer() -> None:
     async def scenario(client: Client) -> None:
         endless = iter(lambda: b" " * 100, b"")
