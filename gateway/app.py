@@ -38,6 +38,7 @@ from placement.maps import MapHolder
 from placement.tokens.watcher import TokenWatcher
 from placement.watcher import MapWatcher
 from wire.messages import ClusterMap
+from wire.tracing import Tracer
 
 
 class Gateway:
@@ -50,6 +51,7 @@ class Gateway:
         pace: the pace of RPC attempts.
         health_pace: when things count as old.
         watch_pace: the pace of watching; leaders wait well under the time of an attempt when not given.
+        tracer: with it every request gets a span.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Gateway:
         pace: Pace = Pace(),  # noqa: B008 - frozen
         health_pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
         watch_pace: WatchPace | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
         self._pool = Pool(open_channel, settings.nodes)
@@ -74,7 +77,7 @@ class Gateway:
             self._pool.channel,
             rng,
             seek=self._watcher.seek,
-            on_failure=self._metrics.rpc_failed,
+            on_attempt=self._metrics.rpc_ended,
             pace=pace,
         )
         cluster = Cluster(self._router, caller, OperationIds(secrets.randbits(63)), rng)
@@ -114,6 +117,7 @@ class Gateway:
             self._token_guard or let_everyone_in,
             limits or settings.http_limits,
             self._metrics,
+            tracer=tracer,
         )
 
     async def start(self) -> None:

@@ -21,12 +21,16 @@ from gateway.metrics import Metrics, RouteFigures
 from gateway.paths import KEYED, Shape, Target, key_in, parse
 from gateway.requests import ClientGoneError, Request
 from gateway.routes import Handler, Route
+from gateway.spans import RequestSpan
+from wire.tracing import Tracer
 
 _log = logging.getLogger(__name__)
 
 _NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STREAM_STATUS = 200
+_REQUEST_ID = b"x-request-id"
+_REQUEST_ID_BYTES_MAX = 128
 NO_ROUTE = "none"  # in metrics
 
 
@@ -47,6 +51,7 @@ class Dispatcher:
         guard: asked about every request to a known route.
         limits: what is allowed.
         metrics: where requests are counted.
+        tracer: with it every request gets a span.
     """
 
     def __init__(
@@ -56,7 +61,10 @@ class Dispatcher:
         guard: Guard,
         limits: HttpLimits,
         metrics: Metrics,
+        *,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._guard = guard
         self._limits = limits
         self._admission = Admission(limits)
@@ -75,20 +83,29 @@ class Dispatcher:
         """Serve one request (ASGI)."""
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
         figures = self._unmatched
+        span = RequestSpan(self._tracer, scope) if self._tracer is not None else None
         try:
             method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
             target = parse(method, scope["raw_path"])
             entry = self._find(method, target, scope["raw_path"])
             figures = entry.figures
+            if span is not None:
+                span.found(entry.route)
             request = Request(scope, receive, self._limits, self._admission, asyncio.get_running_loop().time())
             answer = await self._serve(entry, target, request)
         except ApiError as error:
             answer = error.answer()
+            if span is not None:
+                span.failed(error.code)
         except ClientGoneError:
+            if span is not None:
+                span.lost()
             return
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
-            _log.exception("a request failed on a defect")
+            _log.exception("a request failed on a defect", extra={"request_id": _request_id(scope)})
             answer = _DEFECT.answer()
+        if span is not None:
+            span.answered(answer.status if isinstance(answer, Answer) else _STREAM_STATUS)
         if isinstance(answer, Answer):
             await _send(answer, send)
             figures.observe(answer.status, time.perf_counter() - began)
@@ -148,6 +165,12 @@ class Dispatcher:
 
 
 _DEFECT = ApiError(ApiCode.INTERNAL, "the gateway failed on a defect of its own", unknown=True)
+
+
+def _request_id(scope: HTTPScope) -> str:
+    """What the client, or a proxy before it, calls this request; as much of it as a log should carry."""
+    given = next((value for name, value in scope["headers"] if name == _REQUEST_ID), b"")
+    return given[:_REQUEST_ID_BYTES_MAX].decode("latin-1")
 
 
 async def _send(answer: Answer, send: Send) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from gateway.limits import HttpLimits
 from gateway.watch import WatchLimits
 from wire.address import parse_address
+from wire.logs import LogFormat
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(description="what may wait for one watcher before it is sent away as too slow", ge=1, le=1 << 30),
     ] = WatchLimits().buffer_bytes
+    otel: Annotated[
+        bool, msgspec.Meta(description="record spans and send them as OTEL_* says; needs the extra concord[otel]")
+    ] = False
+    log_format: Annotated[LogFormat, msgspec.Meta(description="of the lines on stderr")] = "text"
     shutdown_grace_s: Annotated[
         float, msgspec.Meta(description="seconds for requests under way to finish after SIGTERM", ge=0, le=300)
     ] = 10.0

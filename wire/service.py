@@ -10,8 +10,9 @@ import msgspec
 from wire.hello import Hello
 from wire.holdings import Holdings
 from wire.limits import Limits
-from wire.rpc import Call, Method, Notification, Peer
+from wire.rpc import Call, Method, MethodFigures, Notification, Peer
 from wire.tls import CredentialSource, Identity
+from wire.tracing import Tracer
 
 CallHandler = Callable[[Call[Any, Any]], None]
 NotificationHandler = Callable[[Peer, Any], None]
@@ -30,6 +31,15 @@ class Served(Protocol):
         """Cut the peer off."""
 
 
+class Traffic(msgspec.Struct, eq=False):
+    """What went through all connections of a server, in bytes of frames (TLS comes on top), and how many there were."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    accepted: int = 0
+    refused: int = 0
+
+
 class Service(msgspec.Struct, eq=False):
     """Handlers, limits and the open connections.
 
@@ -45,6 +55,9 @@ class Service(msgspec.Struct, eq=False):
         newcomers: those of them whose peer has not greeted yet, the oldest first.
         empty: set while there are none.
         draining: no new calls are taken.
+        tracer: None while nothing is traced.
+        figures: what became of the calls, by the method's number; 0 for all numbers that no method has.
+        traffic: what went through.
     """
 
     limits: Limits
@@ -58,13 +71,21 @@ class Service(msgspec.Struct, eq=False):
     by_identity: Counter[Identity] = msgspec.field(default_factory=Counter)
     empty: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     draining: bool = False
+    tracer: Tracer | None = None
+    figures: dict[int, MethodFigures] = msgspec.field(default_factory=lambda: {0: MethodFigures()})
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
         """Begin without connections."""
         self.empty.set()
 
+    def figures_of(self, number: int) -> MethodFigures:
+        """Where the calls of a method are counted."""
+        return self.figures.get(number) or self.figures[0]
+
     def add(self, connection: Served) -> None:
         """Count a connection."""
+        self.traffic.accepted += 1
         self.connections.add(connection)
         self.newcomers[connection] = None
         self.empty.clear()

@@ -152,7 +152,8 @@ def test_metrics_count_requests_retries_and_the_map() -> None:
         assert 'concord_gateway_requests_total{route="get",status="404"} 1.0' in text
         assert 'concord_gateway_requests_total{route="none",status="404"} 1.0' in text
         assert 'concord_gateway_request_seconds_count{route="put"} 1.0' in text
-        assert re.search(r'concord_gateway_rpc_failures_total\{code="NOT_LEADER"\} \d', text)
+        assert re.search(r'concord_gateway_rpc_attempts_total\{code="NOT_LEADER",method="write"\} \d', text)
+        assert re.search(r'concord_gateway_rpc_attempts_total\{code="OK",method="read"\} \d', text)
         assert "concord_gateway_map_epoch 1.0" in text
         assert "concord_gateway_requests_in_flight 0.0" in text
         assert f"concord_gateway_groups_without_leader {len(client.cluster.groups) - 1}.0" in text
