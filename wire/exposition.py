@@ -1,7 +1,7 @@
 """Figures as Prometheus' text format (0.0.4). Pure.
 
 It is cheap, too: a node with hundreds of groups shows ten thousand figures, and its event loop has other things to do;
-whoever renders takes a pause between two families.
+whoever renders takes a pause between two pieces.
 """
 
 import enum
@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+PIECE_LINES = 128
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
@@ -56,7 +58,7 @@ Figures: TypeAlias = "Iterable[tuple[Family, Iterable[Sample]]]"
 
 
 def render(figures: Figures) -> Iterator[str]:
-    """The text, family by family. Figures are looked up when their family's turn comes."""
+    """The text, in pieces of at most a family and about PIECE_LINES. A figure is looked up when its turn comes."""
     for family, samples in figures:
         lines = [f"# HELP {family.name} {_help(family.help)}\n# TYPE {family.name} {family.kind.value}\n"]
         for values, figure in samples:
@@ -67,6 +69,9 @@ def render(figures: Figures) -> Iterator[str]:
                 lines.append(f"{family.name}{_braced(pairs)} {float(figure)!r}\n")
             else:
                 lines.extend(_histogram(family.name, pairs, figure))
+            if len(lines) >= PIECE_LINES:
+                yield "".join(lines)
+                lines.clear()
         yield "".join(lines)
 
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from wire.address import format_address
 from wire.exposition import CONTENT_TYPE, Figures, render
 from wire.listener import bind
 
@@ -45,7 +46,13 @@ class MetricsServer:
         """
         sock = await bind(host, port, exposed=exposed)
         self._server = await asyncio.start_server(self._connected, sock=sock, limit=HEAD_BYTES_MAX)
-        self.address = "{}:{}".format(*sock.getsockname()[:2])
+        bound = sock.getsockname()
+        self.address = format_address(bound[0], bound[1])
+
+    @property
+    def connections(self) -> int:
+        """How many are being answered."""
+        return len(self._tasks)
 
     async def close(self) -> None:
         """Accept nothing more and cut off who is being answered."""

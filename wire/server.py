@@ -55,8 +55,7 @@ class RpcServer:
         """
         if method.number in self._service.methods:
             raise ValueError(f"method {method.number} has a handler")
-        self._service.methods[method.number] = (method, handler)
-        self._service.figures[method.number] = MethodFigures()
+        self._service.methods[method.number] = (method, handler, MethodFigures())
 
     def on_notification(
         self, notification: Notification[M], handler: Callable[[Peer, M], None], role: Role | None = None
@@ -113,8 +112,8 @@ class RpcServer:
 
     def calls(self) -> dict[str, MethodFigures]:
         """What became of the calls of each method, by its name; `unknown` for those of methods that are not here."""
-        figures, methods = self._service.figures, self._service.methods
-        return {methods[number][0].name if number else "unknown": counted for number, counted in figures.items()}
+        counted = {method.name: figures for method, _, figures in self._service.methods.values()}
+        return {**counted, "unknown": self._service.unknown}
 
     async def close(self, grace_s: float = 1.0) -> None:
         """Stop in order: accept nothing new, let open calls be answered for `grace_s`, part, and cut off who stays.

@@ -48,7 +48,7 @@ class Service(msgspec.Struct, eq=False):
         hello: what the server says of itself.
         credentials: None without TLS.
         holdings: what slow peers make this server keep in memory.
-        methods: what to call for a request, by the method's number.
+        methods: what to call for a request, by the method's number, and where its calls are counted.
         notifications: the same for notifications, with the role that a sender must have, "" for any.
         connections: all that are open, unfinished handshakes included.
         by_identity: how many of them have shown which certificate.
@@ -56,7 +56,7 @@ class Service(msgspec.Struct, eq=False):
         empty: set while there are none.
         draining: no new calls are taken.
         tracer: None while nothing is traced.
-        figures: what became of the calls, by the method's number; 0 for all numbers that no method has.
+        unknown: what became of calls with numbers that no method has.
         traffic: what went through.
     """
 
@@ -64,7 +64,7 @@ class Service(msgspec.Struct, eq=False):
     hello: Hello
     credentials: CredentialSource | None
     holdings: Holdings
-    methods: dict[int, tuple[Method[Any, Any], CallHandler]] = msgspec.field(default_factory=dict)
+    methods: dict[int, tuple[Method[Any, Any], CallHandler, MethodFigures]] = msgspec.field(default_factory=dict)
     notifications: dict[int, tuple[Notification[Any], NotificationHandler, str]] = msgspec.field(default_factory=dict)
     connections: set[Served] = msgspec.field(default_factory=set)
     newcomers: dict[Served, None] = msgspec.field(default_factory=dict)
@@ -72,7 +72,7 @@ class Service(msgspec.Struct, eq=False):
     empty: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     draining: bool = False
     tracer: Tracer | None = None
-    figures: dict[int, MethodFigures] = msgspec.field(default_factory=lambda: {0: MethodFigures()})
+    unknown: MethodFigures = msgspec.field(default_factory=MethodFigures)
     traffic: Traffic = msgspec.field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,8 @@ class Service(msgspec.Struct, eq=False):
 
     def figures_of(self, number: int) -> MethodFigures:
         """Where the calls of a method are counted."""
-        return self.figures.get(number) or self.figures[0]
+        route = self.methods.get(number)
+        return self.unknown if route is None else route[2]
 
     def add(self, connection: Served) -> None:
         """Count a connection."""

@@ -25,7 +25,7 @@ from wire.frame import (
     FrameDecoder,
 )
 from wire.hello import MAGIC, RefusedError, read_hello
-from wire.rpc import UNDECODABLE, Call, Peer, encode, maybe_applied, not_applied
+from wire.rpc import UNDECODABLE, Call, MethodFigures, Peer, encode, maybe_applied, not_applied
 from wire.service import Service
 from wire.sweep import Sweep
 from wire.tls import Identity, check_cluster, read_identity
@@ -253,13 +253,13 @@ class ServerConnection(Connection):
         elif deadline <= self._loop.time():
             self._reject(frame, Code.TIMEOUT, "the deadline had passed before the request was looked at")
         else:
-            method, handler = route
+            method, handler, figures = route
             try:
                 request = method.decode_request(payload)
             except UNDECODABLE as error:
                 self._reject(frame, Code.INVALID, f"not a {method.name} request: {error}"[:200])
                 return
-            call = self._open_call(frame, request, deadline)
+            call = self._open_call(frame, request, deadline, figures)
             if origin and self._service.tracer is not None:
                 call.span = self._service.tracer.served(method.name, origin, request)
             try:
@@ -268,9 +268,8 @@ class ServerConnection(Connection):
                 log.exception("server: the handler of %s raised", method.name)
                 call.fail(maybe_applied(Code.INTERNAL, f"the handler of {method.name} failed"))
 
-    def _open_call(self, frame: Frame, request: object, deadline: float) -> Call[Any, Any]:
+    def _open_call(self, frame: Frame, request: object, deadline: float, figures: MethodFigures) -> Call[Any, Any]:
         size = len(frame.payload)
-        figures = self._service.figures_of(frame.number)
         call: Call[Any, Any] = Call(request, self.peer, deadline, frame.correlation, size, self, figures)
         self._open[frame.correlation] = call
         self._open_bytes += size
