@@ -109,7 +109,8 @@ lock: ## Resolve the dependencies anew into the lock files
 	@PATH="build/lock/bin:$$PATH"; \
 	printf 'editables\nhatchling\nsetuptools\n' | $(COMPILE) --upgrade - -o requirements-build.lock; \
 	$(COMPILE) --upgrade pyproject.toml --extra server -o requirements.lock; \
-	$(COMPILE) --upgrade --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock; \
+	$(COMPILE) --upgrade pyproject.toml --extra otel -c requirements.lock -o requirements-otel.lock; \
+	$(COMPILE) --upgrade --group dev -c requirements.lock -c requirements-otel.lock -c requirements-build.lock -o requirements-dev.lock; \
 	$(COMPILE) --upgrade --group bench -c requirements.lock -c requirements-build.lock -o requirements-bench.lock
 
 .PHONY: clean

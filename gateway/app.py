@@ -41,6 +41,7 @@ from placement.maps import MapHolder
 from placement.tokens.watcher import TokenWatcher
 from placement.watcher import MapWatcher
 from wire.messages import ClusterMap
+from wire.tracing import Tracer
 
 
 class Gateway:
@@ -53,6 +54,7 @@ class Gateway:
         pace: the pace of RPC attempts.
         health_pace: when things count as old.
         watch_pace: the pace of watching; leaders wait well under the time of an attempt when not given.
+        tracer: with it every request gets a span.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Gateway:
         pace: Pace = Pace(),  # noqa: B008 - frozen
         health_pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
         watch_pace: WatchPace | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
         self._pool = Pool(open_channel, settings.nodes)
@@ -77,7 +80,7 @@ class Gateway:
             self._pool.channel,
             rng,
             seek=self._watcher.seek,
-            on_failure=self._metrics.rpc_failed,
+            on_attempt=self._metrics.rpc_ended,
             pace=pace,
         )
         cluster = Cluster(self._router, caller, OperationIds(secrets.randbits(63)), rng)
@@ -121,6 +124,7 @@ class Gateway:
             self._metrics,
             trusted_proxies=settings.trusted_networks,
             trail=self.audit,
+            tracer=tracer,
         )
         admission = self.dispatcher.admission
         self._late_loop = LateLoop(admission.throttle, lambda: admission.requests)
@@ -221,6 +225,9 @@ class Gateway:
             "instance_delete": kv.delete,
             "instance_touch": kv.touch,
             "status": self._status.status,
+            "members": self._status.members,
+            "nodes": self._status.hosts,
+            "groups": self._status.groups,
             "health": health.health,
             "livez": health.livez,
             "readyz": health.readyz,

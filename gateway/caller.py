@@ -45,7 +45,7 @@ class GroupCaller:
         connect: gives the shared channel to an address.
         rng: source of the jitter.
         seek: told the epoch of a newer map that a node spoke of, and the node's address.
-        on_failure: told the code of every failed attempt.
+        on_attempt: told the method of every attempt and what came of it, "OK" or a code.
         pace: the pace of attempts.
         clock: the event loop's clock, in seconds.
         sleep: `asyncio.sleep`.
@@ -58,7 +58,7 @@ class GroupCaller:
         rng: random.Random,
         *,
         seek: Callable[[int, str], object],
-        on_failure: Callable[[str], object],
+        on_attempt: Callable[[str, str], object],
         pace: Pace = Pace(),  # noqa: B008 - frozen
         clock: Clock = loop_time,
         sleep: Sleep = asyncio.sleep,
@@ -67,7 +67,7 @@ class GroupCaller:
         self._connect = connect
         self._rng = rng
         self._seek = seek
-        self._on_failure = on_failure
+        self._on_attempt = on_attempt
         self._pace = pace
         self._clock = clock
         self._sleep = sleep
@@ -95,7 +95,7 @@ class GroupCaller:
             try:
                 reply = await self._attempt(node, method, request, min(remaining, self._pace.attempt_s))
             except RpcError as error:
-                self._on_failure(error.failure.code.value)
+                self._on_attempt(method.name, error.failure.code.value)
                 step = course.failed(node, error.failure)
                 if step is Step.FOLLOW:
                     continue
@@ -106,6 +106,7 @@ class GroupCaller:
                 pause_s = max(backoff.next_s(), error.failure.retry_after_ms / 1000)
                 await self._sleep(max(0.0, min(pause_s, deadline - self._clock())))
             else:
+                self._on_attempt(method.name, "OK")
                 self._router.learn(group, node)
                 self.answered_at[group] = self._clock()
                 return reply
@@ -125,13 +126,16 @@ class GroupCaller:
             if remaining <= 0:
                 break
             try:
-                return await self._attempt(node, method, request, min(remaining, self._pace.attempt_s))
+                reply = await self._attempt(node, method, request, min(remaining, self._pace.attempt_s))
             except RpcError as error:
                 last = error.failure
-                self._on_failure(last.code.value)
+                self._on_attempt(method.name, last.code.value)
                 if step_after(last, ambiguous=False) is Step.REROUTE:
                     self._notice(node, last)
                     raise
+            else:
+                self._on_attempt(method.name, "OK")
+                return reply
         raise RpcError(conclude(last, ambiguous=False, timed_out=True))
 
     def _attempt(self, node: str, method: Method[Req, Rep], request: Req, timeout_s: float) -> "asyncio.Future[Rep]":

@@ -25,7 +25,9 @@ from gateway.metrics import Metrics, RouteFigures
 from gateway.paths import KEYED, Shape, Target, key_in, parse
 from gateway.requests import ClientGoneError, Request, discard_body
 from gateway.routes import Handler, Route, Verb
+from gateway.spans import NO_SPAN, NoSpan, RequestSpan
 from gateway.throttle import RefusalPace
+from wire.tracing import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ _NAMED = frozenset({Shape.TOKEN, Shape.TOKEN_ROTATE})
 _CLOSE = (b"connection", b"close")
 _FIXED_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STREAM_STATUS = 200
+_REQUEST_ID = b"x-request-id"
+_REQUEST_ID_BYTES_MAX = 128
 NO_ROUTE = "none"  # in metrics
 LARGE_BYTES = 256 << 10  # an answer up to this is handed over whole: the server keeps it for who does not take it
 _PART_BYTES = 64 << 10
@@ -56,6 +60,15 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
     figures: RouteFigures
 
 
+class _UnderWay(msgspec.Struct, eq=False, gc=False):
+    """A request on its way: where it is counted and traced, its place, and whether there was none for it."""
+
+    figures: RouteFigures
+    span: RequestSpan | NoSpan
+    place: Place | None = None
+    turned_away: bool = False
+
+
 class Dispatcher:
     """Serves the routes of one gateway.
 
@@ -67,6 +80,7 @@ class Dispatcher:
         metrics: where requests are counted.
         trusted_proxies: whose X-Forwarded-For counts.
         trail: writes down who did what; None when nobody asked for it.
+        tracer: with it every request gets a span.
     """
 
     def __init__(
@@ -79,9 +93,11 @@ class Dispatcher:
         *,
         trusted_proxies: Sequence[Network] = (),
         trail: Trail | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._trusted = trusted_proxies
         self._trail = trail
+        self._tracer = tracer
         self._guard = guard
         self._limits = limits
         self.admission = Admission(limits, metrics.refused)
@@ -111,46 +127,56 @@ class Dispatcher:
             await send(_FULL_BODY)
             return
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
-        figures = self._unmatched
-        place: Place | None = None
+        under = _UnderWay(self._unmatched, RequestSpan(self._tracer, scope) if self._tracer is not None else NO_SPAN)
+        try:
+            answer = await self._answer(under, scope, receive)
+            if isinstance(answer, Answer) and len(answer.body) > LARGE_BYTES and scope["method"] != "HEAD":
+                under.span.answered(answer.status)
+                await _send_parts(answer, send, self._limits)
+                under.figures.observe(answer.status, time.perf_counter() - began)
+                return
+        except ClientGoneError:
+            under.span.lost()
+            return
+        finally:
+            if under.place is not None:
+                under.place.leave()
+        if not isinstance(answer, Answer):
+            under.span.answered(_STREAM_STATUS)
+            under.figures.observe(_STREAM_STATUS, time.perf_counter() - began)
+            await _stream(answer, receive, send, has_body=scope["method"] != "HEAD")
+            return
+        under.span.answered(answer.status)
+        await _send(answer, send)
+        if under.turned_away:
+            under.figures.count(answer.status)
+        else:
+            under.figures.observe(answer.status, time.perf_counter() - began)
+
+    async def _answer(self, under: _UnderWay, scope: HTTPScope, receive: Receive) -> Answer | Stream:
+        """What is answered, whatever happens. Raises only ClientGoneError."""
         request: Request | None = None
-        answer: Answer | Stream
         try:
             method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
             target = parse(method, scope["raw_path"])
             entry = self._find(method, target, scope["raw_path"])
-            figures = entry.figures
-            try:
-                place = (self._aside if entry.route.always else self.admission).enter(self._party(scope))
-            except ApiError as error:
-                answer = error.answer()
-                figures.count(answer.status)
-                await self._hold_back()
-                await _send(await _clear(answer, request, scope, receive), send)
-                return
-            request = Request(scope, receive, self._limits, place, asyncio.get_running_loop().time())
-            answer = await self._serve(entry, target, request)
+            under.figures = entry.figures
+            under.span.found(entry.route)
+            under.turned_away = True
+            under.place = (self._aside if entry.route.always else self.admission).enter(self._party(scope))
+            under.turned_away = False
+            request = Request(scope, receive, self._limits, under.place, asyncio.get_running_loop().time())
+            return await self._serve(entry, target, request)
         except ApiError as error:
-            answer = await _clear(error.answer(), request, scope, receive)
+            under.span.failed(error.code)
+            if under.turned_away:
+                await self._hold_back()
+            return await _clear(error.answer(), request, scope, receive)
         except ClientGoneError:
-            return
+            raise
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
-            _log.exception("a request failed on a defect")
-            answer = _DEFECT.answer()
-        else:
-            if isinstance(answer, Answer) and len(answer.body) > LARGE_BYTES and scope["method"] != "HEAD":
-                await _send_parts(answer, send, self._limits)
-                figures.observe(answer.status, time.perf_counter() - began)
-                return
-        finally:
-            if place is not None:
-                place.leave()
-        if isinstance(answer, Answer):
-            await _send(answer, send)
-            figures.observe(answer.status, time.perf_counter() - began)
-        else:
-            figures.observe(_STREAM_STATUS, time.perf_counter() - began)
-            await _stream(answer, receive, send, has_body=scope["method"] != "HEAD")
+            _log.exception("a request failed on a defect", extra={"request_id": _request_id(scope)})
+            return _DEFECT.answer()
 
     async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
         if self._trail is None:
@@ -229,6 +255,12 @@ async def _clear(answer: Answer, request: Request | None, scope: HTTPScope, rece
     if (request is not None and request.has_read) or _CLOSE in answer.headers or await discard_body(scope, receive):
         return answer
     return msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
+
+
+def _request_id(scope: HTTPScope) -> str:
+    """What the client, or a proxy before it, calls this request; as much of it as a log should carry."""
+    given = next((value for name, value in scope["headers"] if name == _REQUEST_ID), b"")
+    return given[:_REQUEST_ID_BYTES_MAX].decode("latin-1")
 
 
 async def _send(answer: Answer, send: Send) -> None:

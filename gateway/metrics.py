@@ -3,7 +3,7 @@
 Labels have few values, all known in advance: routes, statuses, codes. No key, client or node ever becomes one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,7 +13,9 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from gateway.answers import Answer
 from gateway.limits import Admission
@@ -46,6 +48,28 @@ class RouteFigures:
         counter.inc()
 
 
+class RpcAttempts(Collector):
+    """Attempts of RPCs by method and code, counted in a dict: a labelled Counter would cost ten times as much."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def count(self, method: str, code: str) -> None:
+        """One ended."""
+        self._counts[method, code] = self._counts.get((method, code), 0) + 1
+
+    def collect(self) -> Iterable[Metric]:
+        """For the registry."""
+        family = CounterMetricFamily(
+            "concord_gateway_rpc_attempts",
+            "Attempts of RPCs to groups, by method and code; OK for those that were answered.",
+            labels=("method", "code"),
+        )
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
 class Metrics:
     """All figures of a gateway, in a registry of its own."""
 
@@ -62,10 +86,8 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
-        self._failures = Counter(
-            "concord_gateway_rpc_failures", "Attempts of RPCs that failed.", ("code",), registry=self.registry
-        )
-
+        self._attempts = RpcAttempts()
+        self.registry.register(self._attempts)
         self._watch_ends = Counter(
             "concord_gateway_watch_ends", "Watch streams that ended.", ("reason",), registry=self.registry
         )
@@ -96,9 +118,9 @@ class Metrics:
         """The figures of a route."""
         return RouteFigures(route, self._requests, self._seconds)
 
-    def rpc_failed(self, code: str) -> None:
-        """An attempt of an RPC failed; most are tried again."""
-        self._failures.labels(code).inc()
+    def rpc_ended(self, method: str, code: str) -> None:
+        """An attempt of an RPC got a reply ("OK") or failed with a code; most of those are tried again."""
+        self._attempts.count(method, code)
 
     def refused(self, limit: str) -> None:
         """A request met a limit of the gateway, token or address."""

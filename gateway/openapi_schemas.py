@@ -56,6 +56,25 @@ _NODE: Schema = _object(
     zone=_TEXT,
     reachable={"type": "boolean"},
 )
+_COUNT_OR_NULL: Schema = {"type": ["integer", "null"], "minimum": 0}
+_HOST: Schema = {
+    **_object(
+        ["name", "address", "zone", "host", "reachable", "replicas", "leads"],
+        name=_TEXT,
+        address=_TEXT,
+        zone=_TEXT,
+        host=_TEXT,
+        reachable={"type": "boolean"},
+        durability=_NAME_OR_NULL,
+        uptime_s={"type": ["number", "null"], "minimum": 0},
+        memory=_COUNT_OR_NULL,
+        log_bytes=_COUNT_OR_NULL,
+        epoch=_COUNT_OR_NULL,
+        replicas={**_COUNT, "description": "Of data groups, as the map says."},
+        leads={**_COUNT, "description": "Of them, those that it leads."},
+    ),
+    "description": "null: only the node could say, and it does not answer.",
+}
 _GROUP: Schema = _object(
     ["id", "leader", "replicas"],
     id=_COUNT,
@@ -269,6 +288,9 @@ SCHEMAS: dict[str, Schema] = {
             epoch=_COUNT,
         )
     ),
+    "MembersReply": _ok({"type": "array", "items": _NODE}),
+    "NodesReply": _ok({"type": "array", "items": _HOST}),
+    "GroupsReply": _ok({"type": "array", "items": _GROUP}),
     "HealthReply": _object(
         ["status", "timestamp", "service"],
         status={"const": "healthy"},
@@ -357,6 +379,9 @@ REPLIES = {
     "instance_put": "PutReply",
     "instance_delete": "DeleteReply",
     "status": "StatusReply",
+    "members": "MembersReply",
+    "nodes": "NodesReply",
+    "groups": "GroupsReply",
     "health": "HealthReply",
     "root_health": "HealthReply",
     "readyz": "ReadyReply",

@@ -15,7 +15,10 @@ from gateway.server import HttpServer
 from gateway.settings import GatewaySettings
 from wire import RpcClient, TlsConfig, TlsConfigError
 from wire.address import format_address, parse_address
+from wire.logs import configure
+from wire.otel import set_up
 from wire.settings import SettingsError, load
+from wire.tracing import Tracer, current_ids
 
 _log = logging.getLogger(__name__)
 
@@ -27,26 +30,30 @@ GC_THRESHOLD = (
 
 def main(argv: Sequence[str]) -> int:
     """Run a gateway until it is told to stop; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = load(GatewaySettings, "gateway", argv, os.environ)
+        otel = set_up("gateway", settings.listen, os.environ) if settings.otel else None
     except SettingsError as error:
         sys.stderr.write(f"concord gateway: {error}\n")
         return EXIT_USAGE
+    configure(settings.log_format, "gateway", settings.listen, context=current_ids)
     try:
-        uvloop.run(_run(settings))
+        uvloop.run(_run(settings, otel.tracer if otel else None))
     except (OSError, TlsConfigError) as error:
         sys.stderr.write(f"concord gateway: {error}\n")
         return EXIT_FAILED
+    finally:
+        if otel is not None:
+            otel.close()
     return EXIT_OK
 
 
-async def _run(settings: GatewaySettings) -> None:
+async def _run(settings: GatewaySettings, tracer: Tracer | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    gateway = Gateway(settings, _channels(settings))
+    gateway = Gateway(settings, _channels(settings, tracer), tracer=tracer)
     if gateway.audit is not None:
         loop.add_signal_handler(signal.SIGHUP, gateway.audit.log.reopen)
     host, port = parse_address(settings.listen)
@@ -66,11 +73,11 @@ async def _run(settings: GatewaySettings) -> None:
     _log.info("gateway stopped")
 
 
-def _channels(settings: GatewaySettings) -> Callable[[str], RpcClient]:
+def _channels(settings: GatewaySettings, tracer: Tracer | None) -> Callable[[str], RpcClient]:
     tls = TlsConfig(settings.tls_cert, settings.tls_key, settings.tls_ca) if settings.tls_cert else None
 
     def open_channel(address: str) -> RpcClient:
-        return RpcClient(address, tls=tls, cluster=settings.cluster)
+        return RpcClient(address, tls=tls, cluster=settings.cluster, tracer=tracer)
 
     return open_channel
 

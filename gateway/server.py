@@ -15,6 +15,12 @@ from granian.server.embed import Server
 
 BACKLOG = 1024
 
+_LOG_LIKE_EVERYBODY: dict[str, Any] = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {}, "granian.access": {}},
+}
+
 
 class HttpServer:
     """An HTTP/1.1 server on one address.
@@ -44,6 +50,7 @@ class HttpServer:
             backpressure=connections_max,
             log_enabled=True,
             log_level=LogLevels.error,
+            log_dictconfig=_LOG_LIKE_EVERYBODY,
         )
         self._task: asyncio.Task[None] | None = None
 

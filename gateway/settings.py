@@ -10,6 +10,7 @@ from gateway.addresses import Network, parse_networks
 from gateway.limits import HttpLimits
 from gateway.watch import WatchLimits
 from wire.address import parse_address
+from wire.logs import LogFormat
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +130,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["drop", "refuse"],
         msgspec.Meta(description="while the audit log cannot be written: drop its lines, or refuse requests with 503"),
     ] = "drop"
+    otel: Annotated[
+        bool, msgspec.Meta(description="record spans and send them as OTEL_* says; needs the extra concord[otel]")
+    ] = False
+    log_format: Annotated[LogFormat, msgspec.Meta(description="of the lines on stderr")] = "text"
     shutdown_grace_s: Annotated[
         float, msgspec.Meta(description="seconds for requests under way to finish after SIGTERM", ge=0, le=300)
     ] = 10.0

@@ -1,4 +1,6 @@
-"""`GET /status`: every node asked at once what it hosts, put together to one picture. The putting together is pure."""
+"""`GET /status`, and its parts `/members`, `/nodes` and `/groups`: every node asked at once what it hosts, put together to
+one picture. The putting together is pure.
+"""  # noqa: D205 - the routes are the summary
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -52,6 +54,23 @@ class _Group(msgspec.Struct):
     fenced: list[str]
 
 
+class _Host(msgspec.Struct):
+    """A node with what it says of itself; null for what only it could say, when it does not answer."""
+
+    name: str
+    address: str
+    zone: str
+    host: str
+    reachable: bool
+    durability: str | None
+    uptime_s: float | None
+    memory: int | None
+    log_bytes: int | None
+    epoch: int | None
+    replicas: int
+    leads: int
+
+
 class _Picture(msgspec.Struct):
     cluster: _Cluster
     storage: _Storage
@@ -73,13 +92,37 @@ class StatusPage:
 
     async def status(self, request: Request) -> Answer:
         """`GET /status`; nodes that do not answer in time are shown as unreachable."""
+        nodes, answered = await self._look(request)
+        return _answer(self._picture(nodes, answered))
+
+    async def members(self, request: Request) -> Answer:
+        """`GET /members`: the nodes of the cluster, and what each is in placement's group."""
+        nodes, answered = await self._look(request)
+        return _answer([_node(node, answered) for node in nodes])
+
+    async def hosts(self, request: Request) -> Answer:
+        """`GET /nodes`: each node with what it hosts and uses."""
+        nodes, answered = await self._look(request)
+        return _answer([self._host(node, answered.get(node.id)) for node in nodes])
+
+    async def groups(self, request: Request) -> Answer:
+        """`GET /groups`: each group as its leader sees it."""
+        _, answered = await self._look(request)
+        return _answer(self._groups(answered))
+
+    async def _look(self, request: Request) -> tuple[list[NodeInfo], Answers]:
+        """The nodes of the map, and what those say that answer in time.
+
+        Raises:
+            ApiError: INVALID_REQUEST; CLUSTER_UNAVAILABLE when none does.
+        """
         request.query()
         nodes = list(self._router.nodes)
         replies = await asyncio.gather(*(self.ask(node) for node in nodes))
         answered = {node.id: reply for node, reply in zip(nodes, replies, strict=True) if reply is not None}
         if not answered:
             raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, "no node of the cluster answers")
-        return Answer(data(msgspec.json.encode(self._picture(nodes, answered))))
+        return nodes, answered
 
     async def ask(self, node: NodeInfo) -> NodeStatus | None:
         """The status of a node; None when it does not answer in time."""
@@ -89,7 +132,7 @@ class StatusPage:
             return None
 
     def _picture(self, nodes: Sequence[NodeInfo], answered: Answers) -> _Picture:
-        groups = [_group(group, self._router.replicas(group), answered) for group in self._router.groups]
+        groups = self._groups(answered)
         return _Picture(
             cluster=_Cluster(
                 name=self._cluster,
@@ -104,6 +147,31 @@ class StatusPage:
             groups=groups,
             epoch=self._router.epoch,
         )
+
+    def _groups(self, answered: Answers) -> list[_Group]:
+        return [_group(group, self._router.replicas(group), answered) for group in self._router.groups]
+
+    def _host(self, node: NodeInfo, status: NodeStatus | None) -> _Host:
+        return _Host(
+            name=node.id,
+            address=node.address,
+            zone=node.zone,
+            host=node.host,
+            reachable=status is not None,
+            durability=status.durability if status else None,
+            uptime_s=status.uptime_s if status else None,
+            memory=status.memory_bytes if status else None,
+            log_bytes=status.log_bytes if status else None,
+            epoch=status.epoch if status else None,
+            replicas=sum(node.id in self._router.replicas(group) for group in self._router.groups),
+            leads=sum(replica.role == LEADER and replica.id != PLACEMENT_GROUP for replica in status.groups)
+            if status
+            else 0,
+        )
+
+
+def _answer(shown: object) -> Answer:
+    return Answer(data(msgspec.json.encode(shown)))
 
 
 def _node(node: NodeInfo, answered: Answers) -> _Node:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from .config import RaftConfig
 from .disk import Disk, Fatal
+from .figures import HostFigures
 from .interface import StateMachine
 from .journal import Journal
 from .messages import Addressed, AppendEntries, InstallSnapshot, Message, Packet
@@ -84,6 +85,7 @@ class RaftHost:
         self.node_id = node_id
         self.config = config or RaftConfig()
         self.replicas: dict[int, SafeReplica] = {}
+        self.figures = HostFigures()
         self._cluster = cluster
         self._incarnation = incarnation
         self._network = network
@@ -114,6 +116,16 @@ class RaftHost:
         self._store = SnapshotStore(disk, snapshot_offload, cluster=cluster.encode(), fatal=fatal)
 
     # --- hosting ---------------------------------------------------------------------------------------------------
+
+    @property
+    def peers(self) -> int:
+        """How many other nodes have a replica of a group that is hosted here."""
+        return len(self._connected)
+
+    @property
+    def peers_connected(self) -> int:
+        """How many of them can be reached, as of the last look at timers."""
+        return sum(self._connected.values())
 
     @property
     def recovered_groups(self) -> list[int]:
@@ -151,6 +163,8 @@ class RaftHost:
                 return  # only fellow members are remembered: what others say must not grow the file of peers
             if not self._peers.accept(packet.sender, packet.incarnation):
                 return
+            self.figures.packets_received += 1
+            self.figures.messages_received += len(packet.messages)
             for addressed in packet.messages:
                 replica = self.replicas.get(addressed.group)
                 if replica is not None:
@@ -274,21 +288,32 @@ class RaftHost:
     def _send_packets(self) -> None:
         outgoing, self._outgoing = self._outgoing, {}
         for to, messages in outgoing.items():
-            for part in _parts(messages):
-                self._network.send(to, Packet(self._cluster, self.node_id, self._incarnation, part))
+            for part, size in _parts(messages):
+                sent = self._network.send(to, Packet(self._cluster, self.node_id, self._incarnation, part))
+                self._count_packet(len(part), size, sent=sent)
+
+    def _count_packet(self, messages: int, size: int, *, sent: bool) -> None:
+        figures = self.figures
+        if sent:
+            figures.packets_sent += 1
+            figures.messages_sent += messages
+            figures.payload_bytes_sent += size
+        else:
+            figures.packets_dropped += 1
 
 
-def _parts(messages: list[Addressed]) -> list[list[Addressed]]:
-    """Cut a long list into packets of a bounded size."""
-    parts: list[list[Addressed]] = [[]]
+def _parts(messages: list[Addressed]) -> Iterator[tuple[list[Addressed], int]]:
+    """Cut a long list into packets of a bounded size; with the bytes of each."""
+    part: list[Addressed] = []
     size = 0
     for addressed in messages:
-        size += _payload_bytes(addressed.message)
-        if size > _PACKET_BYTES and parts[-1]:
-            parts.append([])
-            size = _payload_bytes(addressed.message)
-        parts[-1].append(addressed)
-    return parts
+        more = _payload_bytes(addressed.message)
+        if size + more > _PACKET_BYTES and part:
+            yield part, size
+            part, size = [], 0
+        part.append(addressed)
+        size += more
+    yield part, size
 
 
 def _payload_bytes(message: Message) -> int:

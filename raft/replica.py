@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from .config import RaftConfig
+from .figures import ReplicaFigures
 from .interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, StateMachine, Unknown
 from .journal import Entry, Journal
 from .lease import Lease
@@ -112,6 +113,7 @@ class SafeReplica(Library):
         self.group = group
         self.replicas = tuple(replicas)
         self.leader_changes = 0
+        self.figures = ReplicaFigures()
         self._machine = machine
         self._log = journal
         self._shelf = shelf
@@ -373,11 +375,13 @@ class SafeReplica(Library):
             self._elected = False
             self._pre_voters = None
             self._voters = {self._around.node_id}
+            self.figures.elections += 1
             return True
         self._start_pre_vote()
         return False
 
     def _start_pre_vote(self) -> None:
+        self.figures.pre_votes += 1
         self.election_deadline = self._around.now() + self.random_election_timeout()
         self.leader_node = None
         self._pre_voters = {self._around.node_id}
@@ -463,11 +467,13 @@ class SafeReplica(Library):
             last = self._log.last_index
             self._progress = {peer: Progress(last, self._config.inflight_bytes) for peer in self._nodes}
             self.leader_changes += 1
+            logger.info("group %d: leads in term %d", self.group, self.current_term)
         elif old == LEADER:
             self._heard_leader_s = self._around.now()
             self._progress = {}
             self._shelf.stop_shipping()
             self._leading_since = 0
+            logger.info("group %d: leads no more, term %d", self.group, self.current_term)
             self._fail_waiting()
 
     def _fail_waiting(self) -> None:
@@ -526,14 +532,21 @@ class SafeReplica(Library):
         command, index, term = entry
         self.last_applied = index
         result: object = None
+        took_s = 0.0
         if command[:1] == COMMAND:
+            began = self._around.now()
             try:
                 result = self._machine.apply(index, term, command[1:])
             except Exception as error:
                 logger.exception("group %d: the state machine failed at index %d", self.group, index)
                 result = error
+            took_s = self._around.now() - began
+            figures = self.figures
+            figures.applied += 1
+            figures.applied_bytes += len(command)
+            figures.apply_s += took_s
         for waiting_term, done in self.take_waiting(index):
-            outcome = Committed(index, term, result) if waiting_term == term else Unknown(leader=self.leader)
+            outcome = Committed(index, term, result, took_s) if waiting_term == term else Unknown(leader=self.leader)
             self._tell(done, outcome)
 
     def _tell(self, done: Callable[[object, int], None], outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from .config import RaftConfig
+from .figures import HostFigures, ReplicaFigures
 from .interface import Restorer, StateMachine
 from .journal import FRESH_BASE_INDEX, Journal
 from .messages import InstallReply, InstallSnapshot
@@ -26,6 +27,8 @@ class Owner(Protocol):
     """What the shelf needs of its replica."""
 
     group: int
+
+    figures: ReplicaFigures
 
     @property
     def journal(self) -> Journal:
@@ -61,6 +64,7 @@ class Turns(Protocol):
     """What the shelf needs of the node."""
 
     config: RaftConfig
+    figures: HostFigures
 
     def now(self) -> float:
         """Seconds, never running back."""
@@ -84,6 +88,8 @@ class SnapshotShelf:
         self._wanted = False
         self._readers: dict[str, tuple[SnapshotMeta, SnapshotReader]] = {}  # follower → what it is being sent
         self._closed = False
+        self._write_began_s = 0.0
+        self._install_began_s = 0.0
         self.taken = 0
         self.installed = 0
 
@@ -140,6 +146,7 @@ class SnapshotShelf:
             return
         if not self._wanted and not self._is_due(applied, journal):
             return
+        self._write_began_s = self._turns.now()
         self._writer = self._store.write(
             self._owner.group,
             applied,
@@ -162,6 +169,12 @@ class SnapshotShelf:
             return
         self._meta = meta
         self.taken += 1
+        took_s = self._turns.now() - self._write_began_s
+        self._turns.figures.snapshot.observe(took_s)
+        self._owner.figures.snapshots_bytes += meta.size
+        logger.info(
+            "group %d: snapshot created, up to entry %d, %d bytes, %.3f s", meta.group, meta.index, meta.size, took_s
+        )
         if self._wanted:
             self._wanted = False
             self._let_go()
@@ -249,6 +262,7 @@ class SnapshotShelf:
     def install(self, first: InstallSnapshot) -> "Installation":
         """Begin to receive a snapshot."""
         self.stop_writing()
+        self._install_began_s = self._turns.now()
         receiver = self._store.receiver(self._owner.group, first.index, first.index_term, first.size)
         return Installation(first, receiver, self._restore, self._owner.installation_failed)
 
@@ -271,6 +285,12 @@ class SnapshotShelf:
         restorer.finish()
         self._meta = meta
         self.installed += 1
+        took_s = self._turns.now() - self._install_began_s
+        self._turns.figures.install.observe(took_s)
+        self._owner.figures.snapshots_installed_bytes += meta.size
+        logger.info(
+            "group %d: snapshot installed, up to entry %d, %d bytes, %.3f s", meta.group, meta.index, meta.size, took_s
+        )
         self._store.prune(self._owner.group)
         self._owner.installed(meta.index, meta.term)
 

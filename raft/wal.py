@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from raft.disk import Disk, Fatal
+from raft.figures import LogFigures
 from raft.offload import Offload
 from raft.storage_errors import DataDirectoryError, describe_io_error
 from raft.wal_format import RECORD, SECTOR_BYTES, WAL_DIRECTORY, Kind, batch_size, fingerprint
@@ -43,6 +44,7 @@ class Wal:
         written: lsn of the last record handed in.
         durable: every record up to this lsn is durable, as `Durability` says.
         syncs: batches made durable since the log was opened.
+        figures: what was written since.
         waiting_bytes: bytes that gather for the next batch; callers slow down by it.
     """
 
@@ -61,6 +63,7 @@ class Wal:
         self.written = 0
         self.durable = 0
         self.syncs = 0
+        self.figures = LogFigures()
         self.waiting_bytes = 0
         self._offload = offload
         self._writer = writer
@@ -221,6 +224,8 @@ class Wal:
         for kind, group, index in notes:
             note(place.sequence, kind, group, index)
         oldest = self._space.oldest_needed()
+        self.figures.records += len(notes)
+        self.figures.bytes += size
         self._offload(
             lambda: writer.write(place.sequence, place.offset, records, oldest),
             lambda result: self._flushed(result, lsn, oldest),
@@ -253,12 +258,13 @@ class Wal:
         if new is not None:
             self._offload(lambda: writer.create(new.sequence, new.size), self._check)
 
-    def _flushed(self, result: BaseException | None, lsn: int, oldest: int) -> None:
+    def _flushed(self, result: float | BaseException, lsn: int, oldest: int) -> None:
         """A batch is durable: start the next, tell the owner, then see to the segments."""
         self._running = False
-        self._check(result)
-        if result is not None:
+        if isinstance(result, BaseException):
+            self._check(result)
             return
+        self.figures.sync.observe(result)
         self.durable = lsn
         self.syncs += 1
         self.flush()
@@ -285,8 +291,9 @@ class Wal:
             self._fatal(message)
 
 
-def _nothing() -> None:
+def _nothing() -> float:
     """Stands for the writing when nothing is written."""
+    return 0.0
 
 
 def _open_segments(

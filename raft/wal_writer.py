@@ -4,6 +4,7 @@ After the first failure nothing is tried again: what reached the disk is then un
 success for data that the system has already thrown away.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -44,9 +45,11 @@ class SegmentWriter:
         """Reserve a segment of `size` bytes, durably; it appears under its name only when it is ready."""
         self._guard(f"creating {segment_path(sequence)} of {size} bytes", lambda: self._create(sequence, size))
 
-    def write(self, sequence: int, offset: int, records: Sequence[bytes], oldest: int) -> None:
-        """Write one batch and, if this log promises it, sync."""
+    def write(self, sequence: int, offset: int, records: Sequence[bytes], oldest: int) -> float:
+        """Write one batch and, if this log promises it, sync; returns how long that took, in seconds."""
+        began = time.perf_counter()
         self._guard(f"writing {segment_path(sequence)}", lambda: self._write(sequence, offset, records, oldest))
+        return time.perf_counter() - began
 
     def remove(self, sequences: Sequence[int]) -> None:
         """Delete segments, oldest first, durably."""

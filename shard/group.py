@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeAlias
 
 from raft.interface import Committed, Outcome, Refused, Replica, Unknown
-from shard import failures
+from shard import failures, spans
 from shard.checksums import Checksums
 from shard.cluster_time import ClusterClock
 from shard.lock_waits import AwaitLockCall, LockWaits
@@ -29,13 +29,14 @@ ChecksumCall: TypeAlias = Call[ChecksumRequest, ChecksumReply]
 class _Flight:
     """An entry on its way, and who waits for it. A write that was answered meanwhile is None."""
 
-    __slots__ = ("own", "part_of_check", "readers", "writes")
+    __slots__ = ("began_ns", "own", "part_of_check", "readers", "writes")
 
     def __init__(self, writes: list[WriteCall], readers: list[Reader], own: Own | None, *, part_of_check: bool) -> None:
         self.writes: list[WriteCall | None] = [*writes]
         self.readers = readers
         self.own = own
         self.part_of_check = part_of_check
+        self.began_ns = 0  # when it was proposed, if somebody wants to know
 
 
 class GroupService:
@@ -91,6 +92,21 @@ class GroupService:
     def watches(self) -> int:
         """Calls that wait for changes."""
         return len(self._watches)
+
+    @property
+    def lock_waits(self) -> int:
+        """Calls that wait for a lock."""
+        return len(self._lock_waits)
+
+    @property
+    def history_events(self) -> int:
+        """Changes that are kept for watchers that come back."""
+        return self._watches.history.events
+
+    @property
+    def history_bytes(self) -> int:
+        """Bytes of these changes."""
+        return self._watches.history.size_bytes
 
     # --- calls
 
@@ -256,6 +272,7 @@ class GroupService:
         flight = _Flight(writes, self._reads.take_due(), own, part_of_check=part_of_check)
         self._flights.append(flight)
         self.figures.count_entry(len(writes))
+        flight.began_ns = spans.proposed(writes)
         operations = [(call.request.id, call.request.operation) for call in writes]
         entry = Entry(self._clock.now_ms(), operations, own, checksum, verdict)
         self.replica.propose(encode(entry), partial(self._landed, flight))
@@ -282,6 +299,8 @@ class GroupService:
     def _landed(self, flight: _Flight, outcome: Outcome) -> None:
         """The entry's outcome is known."""
         self._flights.remove(flight)
+        if flight.began_ns:
+            spans.landed(flight.began_ns, flight.writes, outcome)
         if flight.part_of_check:
             self.checksums.landed(committed=isinstance(outcome, Committed))
         if isinstance(outcome, Committed) and self.checksums.fence.is_up:

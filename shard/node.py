@@ -6,6 +6,7 @@ its own file at the start, then from placement.
 
 import asyncio
 import logging
+import os
 import random
 import resource
 import time
@@ -19,6 +20,7 @@ from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload
 from shard.checksums import Checksums
 from shard.colleagues import NodeColleagues
 from shard.fence_mark import MarkFile
+from shard.figures import NodeView, figures
 from shard.group import GroupService
 from shard.machine import Machine
 from shard.map_file import MapFile
@@ -31,14 +33,25 @@ from wire.descriptors import connections_that_fit, raise_limit
 from wire.limits import DEFAULT_LIMITS
 from wire.messages import ClusterMap, GroupBeat, GroupInfo, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
 from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
+from wire.metrics_server import MetricsServer
+from wire.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
 
 class Node:
-    """Everything that a node process runs. Create it on the running event loop."""
+    """Everything that a node process runs. Create it on the running event loop.
 
-    def __init__(self, settings: NodeSettings, directory: DataDirectory, on_fatal: Callable[[str], None]) -> None:
+    With a `tracer`, calls that are part of a trace get spans.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        directory: DataDirectory,
+        on_fatal: Callable[[str], None],
+        tracer: Tracer | None = None,
+    ) -> None:
         self._settings = settings
         self._directory = directory
         self._started = time.monotonic()
@@ -48,7 +61,7 @@ class Node:
         self._channels: dict[str, RpcClient] = {}
         self._groups: dict[int, GroupService] = {}
         self._on_fatal = on_fatal
-        self._server = RpcServer(_limits(), self._tls, cluster=settings.cluster, node=settings.id)
+        self._server = RpcServer(_limits(), self._tls, cluster=settings.cluster, node=settings.id, tracer=tracer)
         self._network = WireNetwork(
             settings.id, settings.cluster, directory.identity.incarnation, self._connect_to_node
         )
@@ -66,6 +79,7 @@ class Node:
         self._server.on(STATUS, self._answer_status)
         self._server.on_notification(*receiving(self._host.receive))
         ShardService(self._groups, self._server)
+        self._metrics = MetricsServer(lambda: figures(self._view()))
         self._follow(self._holder.current)
         self._holder.subscribe(self._follow)
 
@@ -79,6 +93,9 @@ class Node:
         """
         host, port = parse_address(self._settings.listen)
         await self._server.start(host, port, insecure=self._settings.insecure)
+        if self._settings.metrics_listen:
+            metrics_host, metrics_port = parse_address(self._settings.metrics_listen)
+            await self._metrics.start(metrics_host, metrics_port, exposed=self._settings.insecure_metrics)
         self._host.start()
         if self._placement is not None:
             self._placement.start()
@@ -99,6 +116,11 @@ class Node:
         """`host:port` as bound."""
         return self._server.address
 
+    @property
+    def metrics_address(self) -> str:
+        """`host:port` of the listener for figures as bound, "" when there is none."""
+        return self._metrics.address
+
     async def close(self) -> None:
         """Stop in order: hand leadership over, answer everyone, let the log finish."""
         self._leave_leadership()
@@ -110,6 +132,7 @@ class Node:
             group.close()
         self._holder.close()
         await self._server.close()
+        await self._metrics.close()
         self._host.close()
         for offload in self._offloads:
             offload.close()
@@ -204,6 +227,20 @@ class Node:
             for number, service in self._groups.items()
         ]
 
+    def _view(self) -> NodeView:
+        settings = self._settings
+        return NodeView(
+            identity=(settings.id, settings.cluster, settings.durability.value),
+            host=self._host,
+            server=self._server,
+            groups=self._groups,
+            epoch=lambda: self._holder.current.epoch,
+            uptime_s=lambda: time.monotonic() - self._started,
+            memory_bytes=_resident_bytes,
+            cpu_s=time.process_time,
+            descriptors=_open_descriptors,
+        )
+
     def _answer_status(self, call: Call[StatusRequest, NodeStatus]) -> None:
         replicas = self._host.replicas
         call.reply(
@@ -266,3 +303,11 @@ def _resident_bytes() -> int:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return pages * resource.getpagesize()
+
+
+def _open_descriptors() -> int:
+    """File descriptors that this process has open, as the kernel counts them; 0 where it does not tell."""
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the names only, and many
+    except OSError:
+        return 0

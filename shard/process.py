@@ -15,8 +15,11 @@ from raft import DataDirectory, StorageError, describe_storage_error
 from shard.node import Node
 from shard.settings import NodeSettings
 from wire import InsecureBindError, TlsConfigError
+from wire.logs import configure
 from wire.memory import give_large_buffers_back
+from wire.otel import set_up
 from wire.settings import SettingsError, load
+from wire.tracing import Tracer, current_ids
 
 logger = logging.getLogger(__name__)
 
@@ -26,20 +29,24 @@ GC_THRESHOLD = 50_000  # young objects before a collection; keys and log entries
 
 def main(argv: Sequence[str]) -> int:
     """Run a node until it is told to stop; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     give_large_buffers_back()
     try:
         settings = load(NodeSettings, "node", argv, os.environ)
+        otel = set_up("node", settings.id, os.environ) if settings.otel else None
     except SettingsError as error:
         return _say(error, EXIT_USAGE)
+    configure(settings.log_format, "node", settings.id, context=current_ids)
     try:
         directory = DataDirectory.open(Path(settings.data_dir), cluster=settings.cluster, node=settings.id)
     except (StorageError, OSError) as error:
         return _say(describe_storage_error("opening the data directory", error), EXIT_FAILED)
     try:
-        return uvloop.run(_run(settings, directory))
+        return uvloop.run(_run(settings, directory, otel.tracer if otel else None))
     except (InsecureBindError, OSError, StorageError, TlsConfigError) as error:
         return _say(error, EXIT_FAILED)
+    finally:
+        if otel is not None:
+            otel.close()
 
 
 def _say(error: Exception | str, status: int) -> int:
@@ -47,7 +54,7 @@ def _say(error: Exception | str, status: int) -> int:
     return status
 
 
-async def _run(settings: NodeSettings, directory: DataDirectory) -> int:
+async def _run(settings: NodeSettings, directory: DataDirectory, tracer: Tracer | None) -> int:
     stop = asyncio.Event()
     refusals: list[str] = []
 
@@ -59,7 +66,7 @@ async def _run(settings: NodeSettings, directory: DataDirectory) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        node = Node(settings, directory, refuse)
+        node = Node(settings, directory, refuse, tracer)
     except OSError as error:
         return _say(describe_storage_error("reading the data directory", error), EXIT_FAILED)
     await node.start()
@@ -67,6 +74,8 @@ async def _run(settings: NodeSettings, directory: DataDirectory) -> int:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
     logger.info("node %s of %s listens on %s", settings.id, settings.cluster, node.address)
+    if node.metrics_address:
+        logger.info("figures at http://%s/metrics", node.metrics_address)
     await stop.wait()
     await node.close()
     if refusals:

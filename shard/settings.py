@@ -9,6 +9,7 @@ from placement import Goals
 from raft import Durability, RaftConfig
 from shard.seams import GroupLimits
 from wire.address import parse_address
+from wire.logs import LogFormat
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -56,6 +57,16 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, msgspec.Meta(description="changes of a group that are kept in memory for watchers that come back", ge=1)
     ] = GroupLimits().history_events_max
     history_bytes: Annotated[int, msgspec.Meta(description="the same in bytes", ge=1)] = GroupLimits().history_bytes_max
+    metrics_listen: Annotated[
+        str, msgspec.Meta(description="address host:port for Prometheus (GET /metrics, /healthz); nothing when empty")
+    ] = ""
+    insecure_metrics: Annotated[
+        bool, msgspec.Meta(description="let it be beyond loopback, where everybody can read the figures")
+    ] = False
+    otel: Annotated[
+        bool, msgspec.Meta(description="record spans and send them as OTEL_* says; needs the extra concord[otel]")
+    ] = False
+    log_format: Annotated[LogFormat, msgspec.Meta(description="of the lines on stderr")] = "text"
     tls_cert: Annotated[str, msgspec.Meta(description="certificate (PEM) of this node")] = ""
     tls_key: Annotated[str, msgspec.Meta(description="its private key (PEM)")] = ""
     tls_ca: Annotated[str, msgspec.Meta(description="certificate authority (PEM) of the cluster")] = ""
@@ -72,6 +83,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         if not _NAME.fullmatch(self.id):
             raise ValueError(f"id: {self.id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -")
         parse_address(self.listen)
+        if self.metrics_listen:
+            parse_address(self.metrics_listen)
         if self.advertise:
             parse_address(self.advertise)
         if self.replicas > self.expect_nodes:

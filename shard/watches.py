@@ -42,7 +42,7 @@ class Watches:
         self._scheduler = scheduler
         self._limits = limits
         self._figures = figures
-        self._history = History(replica.applied_index, limits.history_events_max, limits.history_bytes_max)
+        self.history = History(replica.applied_index, limits.history_events_max, limits.history_bytes_max)
         self._is_lost = False  # a snapshot came; where history begins is known with the next entry or question
         self._waiting: dict[_Waiter, None] = {}  # for changes
         self._asking: dict[_Waiter, None] = {}  # whether this replica leads
@@ -84,7 +84,7 @@ class Watches:
     def changed(self, index: int, changes: list[Change]) -> None:
         """An entry was applied that changed something."""
         self._settle(index - 1)
-        self._history.add(index, changes)
+        self.history.add(index, changes)
         if self._waiting and not self._turn_is_due:
             self._turn_is_due = True
             self._scheduler.call_soon(self._turn)
@@ -98,7 +98,7 @@ class Watches:
     def _settle(self, begin: int) -> None:
         if self._is_lost:
             self._is_lost = False
-            self._history.restart(begin)
+            self.history.restart(begin)
 
     def _turn(self) -> None:
         """Answer those whom the applied entries concern: all, unless a call names a position that has not come yet."""
@@ -115,7 +115,7 @@ class Watches:
         applied = self._replica.applied_index
         self._settle(applied)
         asked = call.request
-        found = self._history.after(asked.index, asked.taken, applied, LIMIT_WATCH_BYTES)
+        found = self.history.after(asked.index, asked.taken, applied, LIMIT_WATCH_BYTES)
         if found is None or not found.events:
             return False
         self._reply(call, WatchReply(found.events, found.index, found.taken))
@@ -123,7 +123,7 @@ class Watches:
 
     def _is_resync(self, call: WatchCall) -> bool:
         asked = call.request
-        return self._history.after(asked.index, asked.taken, self._replica.applied_index, 0) is None
+        return self.history.after(asked.index, asked.taken, self._replica.applied_index, 0) is None
 
     def _ask(self, waiters: list[_Waiter]) -> None:
         """Find out whether this replica leads still, to tell them that there is nothing."""

@@ -12,6 +12,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from wire.limits import DEFAULT_LIMITS, Limits
 from wire.link import Link
 from wire.rpc import M, Method, Notification, Rep, Req, encode, not_applied
 from wire.tls import CredentialSource, TlsConfig
+from wire.tracing import TRACE_BYTES, CallSpan, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class _Waiting(msgspec.Struct, eq=False):
     number: int
     correlation: int
     payload: bytes
+    origin: bytes = b""
 
 
 class RpcClient:
@@ -47,6 +50,7 @@ class RpcClient:
         expect_node: the node id that the server must have; without TLS it is taken at its word. "" for any.
         limits: see Limits.
         cluster: without TLS, the cluster to talk to; a server that says another is refused. "" for any.
+        tracer: with it, calls that are made within a recorded span get one of their own, which the server is told of.
 
     Raises:
         ValueError: the address has not that form.
@@ -61,8 +65,10 @@ class RpcClient:
         expect_node: str = "",
         limits: Limits = DEFAULT_LIMITS,
         cluster: str = "",
+        tracer: Tracer | None = None,
     ) -> None:
         self.address = address
+        self._tracer = tracer
         self._host, self._port = parse_address(address)
         self._limits = limits
         self._credentials = CredentialSource(tls) if tls else None
@@ -115,6 +121,7 @@ class RpcClient:
         loop = self._loop or self._bind()
         future: asyncio.Future[Rep] = loop.create_future()
         payload = encode(request)
+        span = self._begin_span(future, method.name, request) if self._tracer is not None else None
         failure = self._obstacle(loop, len(payload), timeout_s)
         if failure is not None:
             future.set_exception(RpcError(failure))
@@ -123,10 +130,11 @@ class RpcClient:
         deadline = loop.time() + timeout_s
         correlation = self._calls.add(future, method, deadline)
         link = self._link
+        origin = span.origin if span is not None else b""
         if link is not None and link.writable:
-            link.send_request(method.number, correlation, int(timeout_s * 1000), payload)
+            link.send_request(method.number, correlation, int(timeout_s * 1000), payload, origin)
         else:
-            self._keep(_Waiting(method.number, correlation, payload))
+            self._keep(_Waiting(method.number, correlation, payload, origin))
         return future
 
     def notify(self, notification: Notification[M], message: M) -> bool:
@@ -174,6 +182,12 @@ class RpcClient:
 
     # --- what stands in the way of a call, and what waits
 
+    def _begin_span(self, future: asyncio.Future[Rep], method: str, request: object) -> CallSpan | None:
+        span = self._tracer.attempt(method, self._host, self._port, request) if self._tracer is not None else None
+        if span is not None:
+            future.add_done_callback(lambda answered: _end_span(span, answered))
+        return span
+
     def _bind(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.get_running_loop()
         return self._loop
@@ -184,7 +198,8 @@ class RpcClient:
             return not_applied(Code.UNAVAILABLE, "the client is closed")
         if timeout_s <= 0:
             return not_applied(Code.TIMEOUT, "the deadline had passed before the call")
-        if HEADER.size + payload_bytes > limits.frame_bytes_max:
+        traced_bytes = TRACE_BYTES if self._tracer is not None else 0
+        if HEADER.size + payload_bytes + traced_bytes > limits.frame_bytes_max:
             return not_applied(Code.INVALID, f"a request of {payload_bytes} bytes is over the limit of a frame")
         unsent = self._waiting_bytes + (link.unsent_bytes if link else 0)
         if len(self._calls) >= limits.in_flight_max or unsent + payload_bytes > limits.send_buffer_bytes_max:
@@ -209,7 +224,7 @@ class RpcClient:
             call = self._calls.wanted(frame.correlation)
             if call is not None:  # else it timed out, and was said to have not been applied
                 budget_ms = max(0, int((call.deadline - now) * 1000))
-                link.send_request(frame.number, frame.correlation, budget_ms, frame.payload)
+                link.send_request(frame.number, frame.correlation, budget_ms, frame.payload, frame.origin)
         self._forget_waiting()
 
     def _forget_waiting(self) -> None:
@@ -289,3 +304,11 @@ class RpcClient:
 
     def _has_left(self, correlation: int) -> bool:
         return self._link is not None and correlation <= self._link.queued
+
+
+def _end_span(span: CallSpan, answered: asyncio.Future[Any]) -> None:
+    if answered.cancelled():
+        span.lose()
+        return
+    error = answered.exception()
+    span.end(error.failure if isinstance(error, RpcError) else None)

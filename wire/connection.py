@@ -120,6 +120,9 @@ class Connection(asyncio.Protocol):
     def _lost(self, error: Exception | None) -> None:
         raise NotImplementedError
 
+    def _wrote(self, size: int) -> None:
+        """So many bytes are handed to the transport."""
+
     # --- what subclasses and owners use
 
     def send(self, kind: int, payload: bytes, number: int = 0, correlation: int = 0, budget_ms: int = 0) -> None:
@@ -185,6 +188,7 @@ class Connection(asyncio.Protocol):
             else:
                 piece = self._out[:_WRITE_BYTES]
                 del self._out[:_WRITE_BYTES]
+            self._wrote(len(piece))
             self._transport.write(piece)
 
     def _cut_after(self, delay_s: float) -> None:

@@ -8,6 +8,8 @@ A frame is a fixed header and a payload, all numbers big-endian:
     correlation  u64   ties an answer to its request
     budget       u32   milliseconds that the caller still waits, counted from the arrival of the frame
 
+The payload of a TRACED_REQUEST begins with the TRACE_BYTES of tracing.py; what follows is that of a REQUEST.
+
 Invariants of the decoder, whatever a peer sends:
 - the frames do not depend on how the bytes were split;
 - it never holds more than the largest allowed frame and the piece that completed it, and never allocates for a length
@@ -27,7 +29,8 @@ REPLY: Final = 3
 FAILURE: Final = 4  # answers a request that failed
 NOTIFICATION: Final = 5  # one-way
 GOODBYE: Final = 6  # the last frame in a direction; `correlation` is the last request that was taken
-KINDS: Final = frozenset({HELLO, REQUEST, REPLY, FAILURE, NOTIFICATION, GOODBYE})
+TRACED_REQUEST: Final = 7  # a request that is part of a trace; from version 2 on
+KINDS: Final = frozenset({HELLO, REQUEST, REPLY, FAILURE, NOTIFICATION, GOODBYE, TRACED_REQUEST})
 
 HEADER: Final = struct.Struct(">IBHQI")
 BUDGET_MS_MAX: Final = (1 << 32) - 1

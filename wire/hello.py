@@ -18,7 +18,8 @@ from wire.rpc import UNDECODABLE
 
 MAGIC: Final = int.from_bytes(b"concord\n")
 VERSION_MIN: Final = 1
-VERSION_MAX: Final = 1
+VERSION_MAX: Final = 2
+VERSION_TRACED: Final = 2  # the first whose servers take TRACED_REQUEST frames
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):

@@ -5,8 +5,8 @@ import logging
 from typing import Protocol
 
 from wire.connection import Connection
-from wire.frame import FAILURE, GOODBYE, HELLO, REPLY, REQUEST, Frame
-from wire.hello import MAGIC, Hello, RefusedError, read_goodbye, read_hello
+from wire.frame import FAILURE, GOODBYE, HELLO, REPLY, REQUEST, TRACED_REQUEST, Frame
+from wire.hello import MAGIC, VERSION_TRACED, Hello, RefusedError, read_goodbye, read_hello
 from wire.limits import Limits
 from wire.rpc import encode
 from wire.tls import Identity, check_server, read_identity
@@ -37,6 +37,7 @@ class Link(Connection):
         ready: done when the server has greeted; failed when it is not the right one or is gone.
         queued: correlation of the last request that was handed over.
         sent: correlation of the last request that may have left this process.
+        takes_traces: the server knows TRACED_REQUEST frames.
         taken: once the server has said goodbye, the last request that it acted upon.
     """
 
@@ -50,6 +51,7 @@ class Link(Connection):
         self.queued = 0
         self.sent = 0
         self.taken: int | None = None
+        self.takes_traces = False
         self._owner = owner
         self._hello = hello
         self._expect_node = expect_node
@@ -60,10 +62,13 @@ class Link(Connection):
         """Check the server's certificate when the connection is made."""
         self._identity = own
 
-    def send_request(self, number: int, correlation: int, budget_ms: int, payload: bytes) -> None:
-        """Send a request. Correlations must grow."""
+    def send_request(self, number: int, correlation: int, budget_ms: int, payload: bytes, origin: bytes = b"") -> None:
+        """Send a request, as a part of the trace `origin` if there is one. Correlations must grow."""
         self.queued = correlation
-        self.send(REQUEST, payload, number, correlation, budget_ms)
+        if origin and self.takes_traces:
+            self.send(TRACED_REQUEST, origin + payload, number, correlation, budget_ms)
+        else:
+            self.send(REQUEST, payload, number, correlation, budget_ms)
 
     def may_have_happened(self, correlation: int) -> bool:
         """Whether, the connection being lost, an unanswered request may have been acted upon."""
@@ -114,6 +119,7 @@ class Link(Connection):
         hello = read_hello(frame, self._hello)
         if self._expect_node and hello.node not in ("", self._expect_node):
             raise RefusedError(f"it is node {hello.node!r}, not {self._expect_node!r}")
+        self.takes_traces = hello.version_max >= VERSION_TRACED
         self._decoder.frame_bytes_max = self._limits.frame_bytes_max
         self.ready.set_result(None)
         self._owner.link_ready(self)

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from wire.errors import Applied, Code, Failure
+from wire.tracing import CallSpan
 
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")
@@ -90,6 +91,22 @@ class Desk(Protocol):
         """Send the failure."""
 
 
+class MethodFigures(msgspec.Struct, eq=False):
+    """What became of the calls of one method. A call whose connection was lost first is in neither count.
+
+    Attributes:
+        replies: how many got one.
+        failures: how many got none, by the code of their failure.
+    """
+
+    replies: int = 0
+    failures: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def failed(self, code: Code) -> None:
+        """Count one."""
+        self.failures[code.value] = self.failures.get(code.value, 0) + 1
+
+
 class Call(msgspec.Struct, Generic[Req, Rep], eq=False):
     """A request that waits for its answer. The first of `reply` and `fail` counts, what follows is ignored.
 
@@ -99,6 +116,9 @@ class Call(msgspec.Struct, Generic[Req, Rep], eq=False):
         deadline: `loop.time()` at which the caller gives up; later answers are dropped.
         correlation: the request's number on its connection.
         size: bytes that the request took on the wire.
+        desk: where its answer goes; None once it has one.
+        figures: where its outcome is counted.
+        span: what is recorded of it; None, as a rule.
     """
 
     request: Req
@@ -107,6 +127,8 @@ class Call(msgspec.Struct, Generic[Req, Rep], eq=False):
     correlation: int
     size: int
     desk: Desk | None
+    figures: "MethodFigures | None" = None
+    span: CallSpan | None = None
 
     @property
     def is_open(self) -> bool:

@@ -9,10 +9,11 @@ from wire.hello import Hello
 from wire.holdings import Holdings
 from wire.limits import DEFAULT_LIMITS, Limits
 from wire.listener import Listener, bind
-from wire.rpc import Call, M, Method, Notification, Peer, Rep, Req
-from wire.service import Served, Service
+from wire.rpc import Call, M, Method, MethodFigures, Notification, Peer, Rep, Req
+from wire.service import Served, Service, Traffic
 from wire.serving import ServerConnection
 from wire.tls import CredentialSource, Role, TlsConfig
+from wire.tracing import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +26,24 @@ class RpcServer:
         tls: with it, only peers with a certificate for the same cluster are heard.
         cluster: without TLS, the cluster that is served; callers that say another are refused. "" takes all.
         node: without TLS, the node id that callers may expect. "" leaves it open.
+        tracer: with it, calls that are part of a trace get a span.
 
     Raises:
         TlsConfigError: the files of `tls` cannot be used.
     """
 
     def __init__(
-        self, limits: Limits = DEFAULT_LIMITS, tls: TlsConfig | None = None, *, cluster: str = "", node: str = ""
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        tls: TlsConfig | None = None,
+        *,
+        cluster: str = "",
+        node: str = "",
+        tracer: Tracer | None = None,
     ) -> None:
         credentials = CredentialSource(tls) if tls else None
         hello = Hello() if tls else Hello(cluster=cluster, node=node)
-        self._service = Service(limits, hello, credentials, Holdings(limits.held_bytes_max))
+        self._service = Service(limits, hello, credentials, Holdings(limits.held_bytes_max), tracer=tracer)
         self._listener: Listener | None = None
         self._handshakes: dict[Served, asyncio.Task[None]] = {}
 
@@ -47,7 +55,7 @@ class RpcServer:
         """
         if method.number in self._service.methods:
             raise ValueError(f"method {method.number} has a handler")
-        self._service.methods[method.number] = (method, handler)
+        self._service.methods[method.number] = (method, handler, MethodFigures())
 
     def on_notification(
         self, notification: Notification[M], handler: Callable[[Peer, M], None], role: Role | None = None
@@ -92,6 +100,21 @@ class RpcServer:
         """How many connections are open, unfinished handshakes included."""
         return len(self._service.connections)
 
+    @property
+    def handshakes(self) -> int:
+        """How many of them have not greeted yet."""
+        return len(self._service.newcomers)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What went through since the server was made."""
+        return self._service.traffic
+
+    def calls(self) -> dict[str, MethodFigures]:
+        """What became of the calls of each method, by its name; `unknown` for those of methods that are not here."""
+        counted = {method.name: figures for method, _, figures in self._service.methods.values()}
+        return {**counted, "unknown": self._service.unknown}
+
     async def close(self, grace_s: float = 1.0) -> None:
         """Stop in order: accept nothing new, let open calls be answered for `grace_s`, part, and cut off who stays.
 
@@ -123,6 +146,7 @@ class RpcServer:
     def _accepted(self, sock: socket.socket) -> None:
         service = self._service
         if len(service.connections) >= service.limits.connections_max:
+            service.traffic.refused += 1
             log.warning("server: refusing a connection, %d are open", len(service.connections))
             sock.close()
             return

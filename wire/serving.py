@@ -12,12 +12,24 @@ from typing import Any
 
 from wire.connection import Connection
 from wire.errors import Code, Failure
-from wire.frame import FAILURE, GOODBYE, HEADER, HELLO, NOTIFICATION, REPLY, REQUEST, Frame, FrameDecoder
+from wire.frame import (
+    FAILURE,
+    GOODBYE,
+    HEADER,
+    HELLO,
+    NOTIFICATION,
+    REPLY,
+    REQUEST,
+    TRACED_REQUEST,
+    Frame,
+    FrameDecoder,
+)
 from wire.hello import MAGIC, RefusedError, read_hello
-from wire.rpc import UNDECODABLE, Call, Peer, encode, maybe_applied, not_applied
+from wire.rpc import UNDECODABLE, Call, MethodFigures, Peer, encode, maybe_applied, not_applied
 from wire.service import Service
 from wire.sweep import Sweep
 from wire.tls import Identity, check_cluster, read_identity
+from wire.tracing import TRACE_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +105,8 @@ class ServerConnection(Connection):
         self._sweep.stop()
         for call in self._open.values():
             call.desk = None
+            if call.span is not None:
+                call.span.lose()
         self._open.clear()
         self._let_go()
         if self._identity is not None:
@@ -103,6 +117,7 @@ class ServerConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Cut the bytes into frames; count those of an unfinished one."""
+        self._service.traffic.received_bytes += len(data)
         super().data_received(data)
         if (self._decoder.held_bytes or self._backlog or self._counted) and not self.ending:
             self._count(progress=self._finished_frame)
@@ -173,6 +188,9 @@ class ServerConnection(Connection):
             or len(self._out) >= limits.write_high_water_bytes
         )
 
+    def _wrote(self, size: int) -> None:
+        self._service.traffic.sent_bytes += size
+
     def _flush(self) -> None:
         super()._flush()
         if self._counted and not self.ending:
@@ -209,7 +227,11 @@ class ServerConnection(Connection):
 
     def _take(self, arrived: float, frame: Frame) -> None:
         if frame.kind == REQUEST:
-            self._take_request(arrived, frame)
+            self._take_request(arrived, frame, frame.payload, b"")
+        elif frame.kind == TRACED_REQUEST:
+            if len(frame.payload) < TRACE_BYTES:
+                raise RefusedError("a traced request without its trace")
+            self._take_request(arrived, frame, frame.payload[TRACE_BYTES:], bytes(frame.payload[:TRACE_BYTES]))
         elif frame.kind == NOTIFICATION:
             self._take_notification(frame)
         elif frame.kind == GOODBYE:
@@ -217,7 +239,7 @@ class ServerConnection(Connection):
         else:
             raise RefusedError(f"a server takes no frame of kind {frame.kind} here")
 
-    def _take_request(self, arrived: float, frame: Frame) -> None:
+    def _take_request(self, arrived: float, frame: Frame, payload: memoryview, origin: bytes) -> None:
         correlation = frame.correlation
         if correlation <= self._last_taken:
             raise RefusedError(f"request {correlation} came after {self._last_taken}")
@@ -225,28 +247,30 @@ class ServerConnection(Connection):
         deadline = arrived + min(frame.budget_ms / 1000, self._limits.call_timeout_s_max)
         route = self._service.methods.get(frame.number)
         if self._service.draining:
-            self._reject(correlation, Code.UNAVAILABLE, _GOING_DOWN)
+            self._reject(frame, Code.UNAVAILABLE, _GOING_DOWN)
         elif route is None:
-            self._reject(correlation, Code.UNAVAILABLE, f"there is no method {frame.number} here")
+            self._reject(frame, Code.UNAVAILABLE, f"there is no method {frame.number} here")
         elif deadline <= self._loop.time():
-            self._reject(correlation, Code.TIMEOUT, "the deadline had passed before the request was looked at")
+            self._reject(frame, Code.TIMEOUT, "the deadline had passed before the request was looked at")
         else:
-            method, handler = route
+            method, handler, figures = route
             try:
-                request = method.decode_request(frame.payload)
+                request = method.decode_request(payload)
             except UNDECODABLE as error:
-                self._reject(correlation, Code.INVALID, f"not a {method.name} request: {error}"[:200])
+                self._reject(frame, Code.INVALID, f"not a {method.name} request: {error}"[:200])
                 return
-            call = self._open_call(frame, request, deadline)
+            call = self._open_call(frame, request, deadline, figures)
+            if origin and self._service.tracer is not None:
+                call.span = self._service.tracer.served(method.name, origin, request)
             try:
                 handler(call)
             except Exception:
                 log.exception("server: the handler of %s raised", method.name)
                 call.fail(maybe_applied(Code.INTERNAL, f"the handler of {method.name} failed"))
 
-    def _open_call(self, frame: Frame, request: object, deadline: float) -> Call[Any, Any]:
+    def _open_call(self, frame: Frame, request: object, deadline: float, figures: MethodFigures) -> Call[Any, Any]:
         size = len(frame.payload)
-        call: Call[Any, Any] = Call(request, self.peer, deadline, frame.correlation, size, self)
+        call: Call[Any, Any] = Call(request, self.peer, deadline, frame.correlation, size, self, figures)
         self._open[frame.correlation] = call
         self._open_bytes += size
         if deadline < self._sweep.due:
@@ -288,7 +312,11 @@ class ServerConnection(Connection):
         elif not self._has_room_for(len(payload)):
             self.refuse(call, _NO_ROOM)
         else:
+            if call.figures is not None:
+                call.figures.replies += 1
             self._close_call(call, REPLY, payload)
+            if call.span is not None:
+                call.span.end(None)
             if len(payload) > _LARGE_REPLY_BYTES and len(self._out) > self._limits.write_high_water_bytes:
                 self._count(progress=False)
 
@@ -300,7 +328,11 @@ class ServerConnection(Connection):
 
     def refuse(self, call: Call[Any, Any], failure: Failure) -> None:
         """Send a failure."""
+        if call.figures is not None:
+            call.figures.failed(failure.code)
         self._close_call(call, FAILURE, encode(failure))
+        if call.span is not None:
+            call.span.end(failure)
 
     def _close_call(self, call: Call[Any, Any], kind: int, payload: bytes) -> None:
         del self._open[call.correlation]
@@ -309,8 +341,9 @@ class ServerConnection(Connection):
         if self._service.draining and not self._open:
             self.end(_GOING_DOWN, planned=True)
 
-    def _reject(self, correlation: int, code: Code, message: str) -> None:
-        self.send(FAILURE, encode(not_applied(code, message)), correlation=correlation)
+    def _reject(self, frame: Frame, code: Code, message: str) -> None:
+        self._service.figures_of(frame.number).failed(code)
+        self.send(FAILURE, encode(not_applied(code, message)), correlation=frame.correlation)
 
     def _expire(self, now: float) -> float:
         due = [call for call in self._open.values() if call.deadline <= now]

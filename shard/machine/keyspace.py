@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from shard.machine.expiry import ExpiryQueue
-from shard.machine.names import key_of, slot_of_name
+from shard.machine.names import key_of, kind_of, slot_of_name
 from shard.machine.ordered import OrderedKeys
 from wire.messages import NEVER, ChangeKind
 
@@ -74,6 +74,7 @@ class Keyspace:
         self.keys = 0
         self.size_bytes = 0  # of keys and values
         self.has_fences = False  # a record was ever put with a fence
+        self.kept: dict[str, int] = {}  # how many of the keys are the group's own records, by their kind
         self._slots: Slots = {}
         self._names: OrderedKeys[str] = OrderedKeys()
         self._expiry = ExpiryQueue()
@@ -112,6 +113,7 @@ class Keyspace:
         if old is None:
             self._names.add(key)
             self.keys += 1
+            self._count_kept(key, 1)
             self.size_bytes += key_bytes(key) + len(record.value)
             if record.expires_ms:
                 self._expiry.replace(key, NEVER, record.expires_ms)
@@ -142,6 +144,10 @@ class Keyspace:
         if self._changes is not None and (key := key_of(name)) is not None:
             self._changes.append(Change(kind, key, record))
 
+    def _count_kept(self, name: str, change: int) -> None:
+        if kind := kind_of(name):
+            self.kept[kind] = self.kept.get(kind, 0) + change
+
     def next_expiry_ms(self) -> int:
         """A cluster time before which no key expires, mostly the exact one; NEVER when none expires."""
         return self._expiry.next_ms()
@@ -157,6 +163,7 @@ class Keyspace:
             present[key] = record
             self.has_fences = self.has_fences or record.fence > 0
             self._names.add(key)
+            self._count_kept(key, 1)
             self.size_bytes += key_bytes(key) + len(record.value)
             self._expiry.replace(key, NEVER, record.expires_ms)
         self.keys += len(records)
@@ -180,6 +187,7 @@ class Keyspace:
             del self._slots[slot]
         self._names.remove(key)
         self.keys -= 1
+        self._count_kept(key, -1)
         self.size_bytes -= key_bytes(key) + len(record.value)
         return record
 

@@ -215,6 +215,15 @@ class Machine:
         return self._keyspace.size_bytes
 
     @property
+    def sessions(self) -> int:
+        """How many sessions are remembered."""
+        return len(self._sessions)
+
+    def kept(self, kind: str) -> int:
+        """How many of the keys are the group's own records of a kind (see names.py)."""
+        return self._keyspace.kept.get(kind, 0)
+
+    @property
     def epoch(self) -> int:
         """Map epoch of the ownership in force; 0 before the first."""
         return self._ownership.epoch

@@ -29,6 +29,11 @@ def kept_name(kind: str, slot: int, name: str) -> str:
     return f"{NUL}{kind}{slot:04x}{name}"
 
 
+def kind_of(name: str) -> str:
+    """The letter of a record of the group's own; "" for a client's key."""
+    return name[1:2].strip(NUL) if name[:1] == NUL else ""
+
+
 def is_kept(kind: str, name: str) -> bool:
     """Whether a name is one of the group's own of this kind."""
     return name.startswith(NUL + kind)

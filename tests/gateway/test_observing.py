@@ -104,6 +104,27 @@ def test_status_has_its_fixed_shape_and_the_groups() -> None:
     run(scenario)
 
 
+def test_members_nodes_and_groups_are_parts_of_the_status() -> None:
+    async def scenario(client: Client) -> None:
+        client.cluster.down.add("n3")
+        status = (await client.send("GET", "/api/v1/status")).data
+        assert (await client.send("GET", "/api/v1/members")).data == status["cluster"]["nodes"]
+        assert (await client.send("GET", "/api/v1/groups")).data == status["groups"]
+        nodes = (await client.send("GET", "/api/v1/nodes")).data
+        assert [(node["name"], node["reachable"], node["memory"]) for node in nodes] == [
+            ("n1", True, 100), ("n2", True, 100), ("n3", False, None),
+        ]  # fmt: skip
+        led = {name: list(client.cluster.leaders.values()).count(name) for name in ("n1", "n2")}
+        assert {node["name"]: node["leads"] for node in nodes if node["reachable"]} == led
+        assert {node["replicas"] for node in nodes} == {len(client.cluster.groups)}
+        client.cluster.down.update(client.cluster.nodes)
+        for route in ("members", "nodes", "groups"):
+            assert (await client.send("GET", f"/api/v1/{route}")).code == "CLUSTER_UNAVAILABLE"
+            assert (await client.send("GET", f"/api/v1/{route}?x=1")).code == "INVALID_REQUEST"
+
+    run(scenario)
+
+
 def test_status_shows_nodes_that_do_not_answer() -> None:
     async def scenario(client: Client) -> None:
         client.cluster.down.add("n1")
@@ -153,7 +174,8 @@ def test_metrics_count_requests_retries_and_the_map() -> None:
         assert 'concord_gateway_requests_total{route="get",status="404"} 1.0' in text
         assert 'concord_gateway_requests_total{route="none",status="404"} 1.0' in text
         assert 'concord_gateway_request_seconds_count{route="put"} 1.0' in text
-        assert re.search(r'concord_gateway_rpc_failures_total\{code="NOT_LEADER"\} \d', text)
+        assert re.search(r'concord_gateway_rpc_attempts_total\{code="NOT_LEADER",method="write"\} \d', text)
+        assert re.search(r'concord_gateway_rpc_attempts_total\{code="OK",method="read"\} \d', text)
         assert "concord_gateway_map_epoch 1.0" in text
         assert "concord_gateway_requests_in_flight 0.0" in text
         assert f"concord_gateway_groups_without_leader {len(client.cluster.groups) - 1}.0" in text

@@ -42,7 +42,10 @@ LOG = (
     ),
     _in_wal(
         name="ignore-write-errors",
-        right="        self._check(result)\n        if result is not None:\n            return\n        self.durable",
+        right=(
+            "        if isinstance(result, BaseException):\n            self._check(result)\n            return\n"
+            "        self.figures.sync.observe(result)\n        self.durable"
+        ),
         wrong="        self.durable",
         breaks="an error of the disk ends the process",
     ),

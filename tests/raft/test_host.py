@@ -59,7 +59,7 @@ def test_long_lists_are_cut_into_packets_of_a_bounded_size() -> None:
         return Addressed(GROUP, AppendEntries(1, 1, 1, 1, 0.0, 0, [LogEntry(1, bytes(size))]))
 
     messages = [entry(1 << 20) for _ in range(10)] + [entry(13 << 20), entry(1)]
-    parts = _parts(messages)
+    parts = [part for part, _ in _parts(messages)]
     assert [message for part in parts for message in part] == messages
     assert [len(part) for part in parts] == [3, 3, 3, 1, 1, 1]
 

@@ -134,6 +134,8 @@ def test_a_follower_that_lags_behind_the_log_gets_the_snapshot_and_catches_up() 
     group, a, c = lagging()
     group.beat("a")
     assert c.replica.snapshots_installed == 1
+    assert sum(c.host.figures.install.counts) == 1
+    assert c.replica.figures.snapshots_installed_bytes > 0
     assert c.machine.commands == a.machine.commands
     more = a.propose(b"more")
     group.settle("a", "c")

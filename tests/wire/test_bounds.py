@@ -24,7 +24,7 @@ from tests.wire.support import (
 )
 from wire import Applied, Call, Code, Limits, RpcClient
 from wire.frame import REPLY, REQUEST
-from wire.rpc import decode_failure, encode
+from wire.rpc import MethodFigures, decode_failure, encode
 from wire.serving import ServerConnection
 
 
@@ -176,7 +176,7 @@ def test_a_slow_reader_is_not_served_faster_than_it_reads_and_gets_everything_in
     async def scenario() -> None:
         limits = Limits(write_high_water_bytes=1 << 16)
         async with pair(limits) as it, raw_client(it.server.address) as peer:
-            it.server._service.methods[KEEP.number] = (KEEP, big)
+            it.server._service.methods[KEEP.number] = (KEEP, big, MethodFigures())
             await peer.greet()
             peer.writer.transport.pause_reading()  # type: ignore[attr-defined] # the loops' transports have it
             total = 2000
@@ -200,7 +200,11 @@ def test_a_reader_that_takes_nothing_is_cut_off(run: Run) -> None:
     async def scenario() -> None:
         limits = Limits(write_high_water_bytes=1 << 16, stall_timeout_s=0.05)
         async with pair(limits) as it, raw_client(it.server.address) as peer:
-            it.server._service.methods[KEEP.number] = (KEEP, lambda call: call.reply(Text("", bytes(1 << 20))))
+            it.server._service.methods[KEEP.number] = (
+                KEEP,
+                lambda call: call.reply(Text("", bytes(1 << 20))),
+                MethodFigures(),
+            )
             await peer.greet()
             peer.writer.transport.pause_reading()  # type: ignore[attr-defined] # the loops' transports have it
             for n in range(1, 50):
@@ -306,7 +310,11 @@ def test_of_peers_that_do_not_read_too_many_the_one_that_began_first_is_cut_off(
     async def scenario() -> None:
         limits = Limits(write_high_water_bytes=1 << 16, held_bytes_max=12 << 20)
         async with pair(limits) as it, raw_client(it.server.address) as first, raw_client(it.server.address) as second:
-            it.server._service.methods[KEEP.number] = (KEEP, lambda call: call.reply(Text("", bytes(14 << 20))))
+            it.server._service.methods[KEEP.number] = (
+                KEEP,
+                lambda call: call.reply(Text("", bytes(14 << 20))),
+                MethodFigures(),
+            )
             for deaf in (first, second):
                 await deaf.greet()
                 deaf.writer.transport.pause_reading()  # type: ignore[attr-defined] # the loops' transports have it
@@ -328,7 +336,7 @@ def test_thousands_of_requests_of_one_peer_do_not_hold_up_the_one_of_another(run
 
     async def scenario() -> None:
         async with pair() as it, raw_client(it.server.address) as many, raw_client(it.server.address) as one:
-            it.server._service.methods[KEEP.number] = (KEEP, hear)
+            it.server._service.methods[KEEP.number] = (KEEP, hear, MethodFigures())
             await many.greet()
             await one.greet()
             many.send(*[request(n, str(n)) for n in range(1, 1501)])
