@@ -81,9 +81,15 @@ class Dispatcher:
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
+        if self._tracer is None:
+            await self._respond(scope, receive, send, None)
+            return
+        with RequestSpan(self._tracer, scope) as span:
+            await self._respond(scope, receive, send, span)
+
+    async def _respond(self, scope: HTTPScope, receive: Receive, send: Send, span: RequestSpan | None) -> None:
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
         figures = self._unmatched
-        span = RequestSpan(self._tracer, scope) if self._tracer is not None else None
         try:
             method = "GET" if scope["method"] == "HEAD" else str(scope["method"])
             target = parse(method, scope["raw_path"])
@@ -98,8 +104,6 @@ class Dispatcher:
             if span is not None:
                 span.failed(error.code)
         except ClientGoneError:
-            if span is not None:
-                span.lost()
             return
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
             _log.exception("a request failed on a defect", extra={"request_id": _request_id(scope)})
