@@ -35,7 +35,7 @@ from gateway.status import StatusPage
 from gateway.throttle import LateLoop
 from gateway.tokens import TokenRoutes
 from gateway.transactions import Transactions
-from gateway.watch import Hub, Watching, WatchPace
+from gateway.watch import Hub, Watching, WatchLimits, WatchPace
 from placement.leader import LeaderCaller, LeaderGuess
 from placement.maps import MapHolder
 from placement.tokens.watcher import TokenWatcher
@@ -85,14 +85,8 @@ class Gateway:
         )
         cluster = Cluster(self._router, caller, OperationIds(secrets.randbits(63)), rng)
         self._key_value = KeyValue(cluster, self._router)
-        watch_pace = watch_pace or WatchPace(wait_s=0.6 * pace.attempt_s)
-        self.hub = Hub(
-            caller,
-            rng,
-            on_end=self._metrics.watch_ended,
-            on_events=self._metrics.watch_told,
-            limits=settings.watch_limits,
-            pace=watch_pace,
+        self.hub = self._make_hub(
+            caller, rng, settings.watch_limits, watch_pace or WatchPace(wait_s=0.6 * pace.attempt_s)
         )
         self._watching = Watching(self.hub, cluster)
         self._transactions = Transactions(cluster)
@@ -143,6 +137,10 @@ class Gateway:
             return None
         failed = FailedLogins(limits.failed_logins, limits.failed_login_interval_s)
         return TokenGuard(self.tokens, settings.tokens_age_s_max, failed, on_wrong=self._metrics.wrong_token)
+
+    def _make_hub(self, caller: GroupCaller, rng: random.Random, limits: WatchLimits, pace: WatchPace) -> Hub:
+        on_end, on_events = self._metrics.watch_ended, self._metrics.watch_told
+        return Hub(caller, rng, on_end=on_end, on_events=on_events, limits=limits, pace=pace)
 
     def _open_audit(self, settings: GatewaySettings) -> Trail | None:
         trail = open_trail(settings, self._metrics.audit_dropped)

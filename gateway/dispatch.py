@@ -126,8 +126,15 @@ class Dispatcher:
             await send(_FULL_HEAD)
             await send(_FULL_BODY)
             return
+        if self._tracer is None:
+            await self._respond(scope, receive, send, NO_SPAN)
+            return
+        with RequestSpan(self._tracer, scope) as span:
+            await self._respond(scope, receive, send, span)
+
+    async def _respond(self, scope: HTTPScope, receive: Receive, send: Send, span: RequestSpan | NoSpan) -> None:
         began = time.perf_counter()  # uvloop's clock has whole milliseconds only
-        under = _UnderWay(self._unmatched, RequestSpan(self._tracer, scope) if self._tracer is not None else NO_SPAN)
+        under = _UnderWay(self._unmatched, span)
         try:
             answer = await self._answer(under, scope, receive)
             if isinstance(answer, Answer) and len(answer.body) > LARGE_BYTES and scope["method"] != "HEAD":
@@ -136,7 +143,6 @@ class Dispatcher:
                 under.figures.observe(answer.status, time.perf_counter() - began)
                 return
         except ClientGoneError:
-            under.span.lost()
             return
         finally:
             if under.place is not None:

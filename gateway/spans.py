@@ -1,6 +1,7 @@
 """The span of an HTTP request: from its headers to its answer (a stream's ends when the stream begins)."""
 
 from contextvars import Token
+from typing import Self
 
 from litestar.types import HTTPScope
 from opentelemetry import context, trace
@@ -15,14 +16,18 @@ _OTHER = "_OTHER"  # what the semantic conventions say for a method that nobody 
 
 
 class RequestSpan:
-    """Belongs to the task that serves the request: what that calls meanwhile is a part of it."""
+    """Belongs to the task that serves the request: what that calls meanwhile is a part of it.
 
-    __slots__ = ("_method", "_span", "_token")
+    As a context it ends, at the latest, with the request: one that nobody could answer any more says so.
+    """
+
+    __slots__ = ("_ended", "_method", "_span", "_token")
 
     def __init__(self, tracer: Tracer, scope: HTTPScope) -> None:
         method = str(scope["method"])
         self._method = method if method in _METHODS else _OTHER
         headers = {name: value for name, value in scope["headers"] if name in (_TRACEPARENT, _TRACESTATE)}
+        self._ended = False
         self._span = tracer.request(self._method, headers.get(_TRACEPARENT, b""), headers.get(_TRACESTATE, b""))
         self._token: Token[context.Context] = context.attach(trace.set_span_in_context(self._span, context.Context()))
 
@@ -41,15 +46,16 @@ class RequestSpan:
         self._span.set_attribute("http.response.status_code", status)
         if status >= 500:
             self._span.set_status(trace.StatusCode.ERROR)
-        self._end()
-
-    def lost(self) -> None:
-        """The client is gone."""
-        self._span.set_attribute("error.type", "client_gone")
-        self._end()
-
-    def _end(self) -> None:
+        self._ended = True
         self._span.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._ended:
+            self._span.set_attribute("error.type", "client_gone")
+            self._span.end()
         context.detach(self._token)
 
 
@@ -65,9 +71,6 @@ class NoSpan:
         """Nothing."""
 
     def answered(self, status: int) -> None:
-        """Nothing."""
-
-    def lost(self) -> None:
         """Nothing."""
 
 

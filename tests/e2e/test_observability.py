@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,26 @@ def test_a_node_shows_what_it_did_and_every_family_of_its_table(tmp_path: Path) 
         assert 'concord_gateway_rpc_attempts_total{code="OK",method="write"} 42.0' in seen
 
     asyncio.run(house(tmp_path / "n1", None, scenario, snapshot_bytes=4096))
+
+
+def test_the_span_of_a_request_whose_client_went_away_ends_and_says_so(tmp_path: Path) -> None:
+    recorded = Recorded()
+
+    async def scenario(client: Client, _: Node) -> None:
+        request = asyncio.ensure_future(client.send("PUT", "/api/v1/kv/a", chunks=_halting()))
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(house(tmp_path / "n1", recorded, scenario))
+    [span] = [span for span in recorded.spans() if span.name == "PUT /api/v1/kv/{key}"]
+    assert (span.attributes or {})["error.type"] == "client_gone"
+    assert "http.response.status_code" not in (span.attributes or {})
+
+
+def _halting() -> Iterator[bytes]:
+    """A body whose sender is cancelled in the middle of it, as a server does when the connection is lost."""
+    yield b"{"
+    raise asyncio.CancelledError
 
 
 def test_without_otel_nothing_of_a_trace_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

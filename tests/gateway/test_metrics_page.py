@@ -29,17 +29,18 @@ def rows(section: str) -> Described:
     return described
 
 
-def shown_by_gateway() -> Described:
+def shown_by_gateway(scratch: Path) -> Described:
     """What a gateway shows once every label has had a value."""
 
     async def scenario(client: Client) -> list[Metric]:
         metrics = client.gateway._metrics
         metrics.rpc_ended("read", "OK")
         metrics.watch_ended("gone")
+        metrics.wrong_token("refused")
         await client.send("GET", "/health")
         return list(metrics.registry.collect())
 
-    found = run(scenario, settings=msgspec.structs.replace(SETTINGS, auth="on"))
+    found = run(scenario, settings=msgspec.structs.replace(SETTINGS, auth="on", audit_log=str(scratch / "audit")))
     return {
         metric.name + "_total" * (metric.type == "counter"): (
             metric.type,
@@ -49,14 +50,14 @@ def shown_by_gateway() -> Described:
     }
 
 
-def shown_by_node() -> Described:
+def shown_by_node(_: Path) -> Described:
     return {family.name: (family.kind.value, frozenset(family.labels)) for family in families()}
 
 
 @pytest.mark.parametrize(("section", "shown"), [("Gateways", shown_by_gateway), ("Nodes", shown_by_node)])
-def test_the_page_has_every_figure_and_no_other(section: str, shown: object) -> None:
+def test_the_page_has_every_figure_and_no_other(section: str, shown: object, tmp_path: Path) -> None:
     assert callable(shown)
-    assert rows(section) == shown()
+    assert rows(section) == shown(tmp_path)
 
 
 def test_the_page_says_of_a_nodes_figures_what_the_node_says() -> None:
