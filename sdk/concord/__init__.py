@@ -6,6 +6,7 @@ Speaks HTTP and knows nothing of the server. The tour is in docs/sdk.md, every e
 from concord._async_client import AsyncConcord
 from concord._calls import Consistency
 from concord._client import Concord
+from concord._coordination import Instance, Permit
 from concord._errors import (
     ConcordError,
     Conflict,
@@ -30,6 +31,7 @@ from concord._many import Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._txn import Txn, TxnResult
+from concord._watching import Event
 
 __version__ = "0.1.0"
 
@@ -42,12 +44,15 @@ __all__ = [
     "Consistency",
     "CrossGroup",
     "Entry",
+    "Event",
     "Forbidden",
     "Holder",
+    "Instance",
     "InvalidRequest",
     "InvalidValue",
     "LockLost",
     "NotFound",
+    "Permit",
     "PreconditionFailed",
     "Read",
     "Retry",

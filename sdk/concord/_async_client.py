@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from concord import _calls, _many
-from concord._calls import UNSET, Call, Consistency
+from concord import _calls, _coordination, _many
+from concord._async_held import AsyncLimiter, AsyncLock, AsyncService
+from concord._async_watch import AsyncWatch
+from concord._calls import UNSET, Consistency
 from concord._client import BULK_CONCURRENCY, DEFAULT_URL, TIMEOUT_S_DEFAULT
-from concord._core import Core, Plan, Send, Sleep, Steps
+from concord._coordination import Algorithm
+from concord._core import Core
+from concord._driver import AsyncDriver
 from concord._endpoints import Endpoints
 from concord._errors import ConcordError
 from concord._many import Batch, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
-from concord._transports import AsyncTransport, Response, TransportError
+from concord._transports import AsyncTransport
 from concord._txn import Txn, TxnResult
 
 T = TypeVar("T")
@@ -41,7 +45,7 @@ class AsyncConcord:
     ) -> None:
         rng = random.Random()  # noqa: S311 - for jitter
         urls = [endpoints] if isinstance(endpoints, str) else endpoints
-        self._core = Core(
+        core = Core(
             Endpoints(urls, rng),
             token=token,
             timeout_s=timeout,
@@ -50,7 +54,7 @@ class AsyncConcord:
             rng=rng,
         )
         self._consistency = consistency
-        self._transport = transport or _default_transport()
+        self._driver = AsyncDriver(core, transport or _default_transport())
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,7 +66,7 @@ class AsyncConcord:
 
     async def close(self) -> None:
         """Close all connections; nothing may be called afterwards."""
-        await self._transport.close()
+        await self._driver.transport.close()
 
     @overload
     async def get(
@@ -137,7 +141,7 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> Entry[Any] | None:
         """See `Concord.entry`."""
-        return await self._run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+        return await self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
 
     async def put(
         self,
@@ -154,7 +158,7 @@ class AsyncConcord:
     ) -> int:
         """See `Concord.put`."""
         condition = _calls.conditions(if_absent, if_revision, if_value, if_fence)
-        return await self._run(_calls.put(key, value, ttl, condition, content_type), timeout)
+        return await self._driver.run(_calls.put(key, value, ttl, condition, content_type), timeout)
 
     async def delete(
         self,
@@ -166,17 +170,19 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> bool:
         """See `Concord.delete`."""
-        return await self._run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
+        return await self._driver.run(
+            _calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout
+        )
 
     async def ttl(
         self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None
     ) -> int | None:
         """See `Concord.ttl`."""
-        return await self._run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+        return await self._driver.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
 
     async def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """See `Concord.touch`."""
-        return await self._run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+        return await self._driver.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
 
     async def increment(
         self,
@@ -190,7 +196,7 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> int:
         """See `Concord.increment`."""
-        return await self._run(
+        return await self._driver.run(
             _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
         )
 
@@ -211,7 +217,7 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> Read[Any]:
         """See `Concord.get_many`."""
-        batches = _many.get_batches(keys, type, consistency or self._consistency, self._core.own_writes)
+        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
         return _many.read(await self._run_batches(batches, timeout))
 
     async def put_many(
@@ -235,7 +241,7 @@ class AsyncConcord:
         cursor, more = "", True
         while more:
             call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = await self._run(call, timeout)
+            page = await self._driver.run(call, timeout)
             for entry in page.entries:
                 yield entry
             cursor, more = page.cursor, bool(page.cursor)
@@ -260,53 +266,40 @@ class AsyncConcord:
         cursor, more = "", True
         while more:
             call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = await self._run(call, timeout)
+            page = await self._driver.run(call, timeout)
             for entry in page.entries:
                 yield entry
             cursor, more = page.cursor, bool(page.cursor)
 
     async def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:
         """See `Concord.commit`."""
-        return await self._run(txn.call(), timeout)
+        return await self._driver.run(txn.call(), timeout)
 
-    async def _run(self, call: Call[T], timeout: float | None = None) -> T:
-        return await self._drive(self._core.steps(call, timeout))
+    def lock(self, name: str, *, ttl: int = 30, wait: float | None = None) -> AsyncLock:
+        """See `Concord.lock`."""
+        return AsyncLock(self._driver, name, ttl, wait)
 
-    async def _drive(self, steps: Steps[T]) -> T:
-        heard: Response | TransportError | None = None
-        try:
-            while True:
-                step = steps.send(heard)
-                heard = await self._do(step)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return] # what the generator returns
+    def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> AsyncLimiter:
+        """See `Concord.limiter`."""
+        return AsyncLimiter(
+            self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
+        )
 
-    async def _do(self, step: Send | Sleep) -> Response | TransportError | None:
-        if isinstance(step, Sleep):
-            await asyncio.sleep(step.seconds)
-            return None
-        try:
-            return await self._transport.send(step.url, step.request, step.timeout_s)
-        except TransportError as error:
-            return error
+    def service(self, name: str) -> AsyncService:
+        """See `Concord.service`."""
+        return AsyncService(self._driver, name)
 
-    async def _follow(self, plan: Plan[T], timeout: float | None = None) -> T:
-        """Do the calls of a plan."""
-        try:
-            step = next(plan)
-            while True:
-                if isinstance(step, Sleep):
-                    await asyncio.sleep(step.seconds)
-                    step = plan.send(None)
-                    continue
-                try:
-                    result = await self._run(step, timeout)
-                except ConcordError as error:
-                    step = plan.throw(error)
-                else:
-                    step = plan.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return] # what the generator returns
+    @overload
+    def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> AsyncWatch[Any]: ...
+    @overload
+    def watch(
+        self, prefix: str = ..., *, type: type[T], after: str = ..., patience: float | None = ...
+    ) -> AsyncWatch[T]: ...
+    def watch(
+        self, prefix: str = "", *, type: Any = Any, after: str = "", patience: float | None = None
+    ) -> AsyncWatch[Any]:
+        """See `Concord.watch`."""
+        return AsyncWatch(self._driver, prefix, type, after=after, patience_s=patience)
 
     async def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> list[Mapping[str, Any]]:
         slots = asyncio.Semaphore(BULK_CONCURRENCY)
@@ -314,7 +307,7 @@ class AsyncConcord:
         async def run(batch: Batch[Any]) -> Mapping[str, Any]:
             async with slots:
                 try:
-                    return await self._follow(batch.plan(), timeout)
+                    return await self._driver.follow(batch.plan(), timeout)
                 except ConcordError as error:
                     return dict.fromkeys(batch.keys, error)
 

@@ -7,16 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from concord import _calls, _many
-from concord._calls import UNSET, Call, Consistency
-from concord._core import Core, Plan, Send, Sleep, Steps
+from concord import _calls, _coordination, _many
+from concord._calls import UNSET, Consistency
+from concord._coordination import Algorithm
+from concord._core import Core
+from concord._driver import Driver
 from concord._endpoints import Endpoints
 from concord._errors import ConcordError
+from concord._held import Limiter, Lock, Service
 from concord._many import Batch, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
-from concord._transports import Response, Transport, TransportError
+from concord._transports import Transport
 from concord._txn import Txn, TxnResult
+from concord._watch import Watch
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -57,7 +61,7 @@ class Concord:
     ) -> None:
         rng = random.Random()  # noqa: S311 - for jitter
         urls = [endpoints] if isinstance(endpoints, str) else endpoints
-        self._core = Core(
+        core = Core(
             Endpoints(urls, rng),
             token=token,
             timeout_s=timeout,
@@ -66,7 +70,7 @@ class Concord:
             rng=rng,
         )
         self._consistency = consistency
-        self._transport = transport or _default_transport()
+        self._driver = Driver(core, transport or _default_transport())
         self._workers = ThreadPoolExecutor(BULK_CONCURRENCY, "concord")
 
     def __enter__(self) -> Self:
@@ -80,7 +84,7 @@ class Concord:
     def close(self) -> None:
         """Close all connections; nothing may be called afterwards."""
         self._workers.shutdown()
-        self._transport.close()
+        self._driver.transport.close()
 
     @overload
     def get(
@@ -167,7 +171,7 @@ class Concord:
         timeout: float | None = None,
     ) -> Entry[Any] | None:
         """A key with its revision and time to live; None when it is not there. As `get`."""
-        return self._run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+        return self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
 
     def put(
         self,
@@ -200,7 +204,7 @@ class Concord:
             TooLarge: the value is over 1 MiB.
         """
         condition = _calls.conditions(if_absent, if_revision, if_value, if_fence)
-        return self._run(_calls.put(key, value, ttl, condition, content_type), timeout)
+        return self._driver.run(_calls.put(key, value, ttl, condition, content_type), timeout)
 
     def delete(
         self,
@@ -216,7 +220,7 @@ class Concord:
         Raises:
             PreconditionFailed: a condition does not hold.
         """
-        return self._run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
+        return self._driver.run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
 
     def ttl(self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None) -> int | None:
         """The seconds that a key has left, rounded up; None for ever.
@@ -224,7 +228,7 @@ class Concord:
         Raises:
             NotFound: it is not there.
         """
-        return self._run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+        return self._driver.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
 
     def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """Set the seconds that a key has left, and return its revision.
@@ -232,7 +236,7 @@ class Concord:
         Raises:
             NotFound: it is not there, or not any more.
         """
-        return self._run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+        return self._driver.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
 
     def increment(
         self,
@@ -259,7 +263,9 @@ class Concord:
         Raises:
             Conflict: it is no number, or would leave its range.
         """
-        return self._run(_calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout)
+        return self._driver.run(
+            _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
+        )
 
     @overload
     def get_many(
@@ -278,7 +284,7 @@ class Concord:
         timeout: float | None = None,
     ) -> Read[Any]:
         """Read any number of keys: 500 a request, some requests at a time. `timeout` is for each request."""
-        batches = _many.get_batches(keys, type, consistency or self._consistency, self._core.own_writes)
+        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
         return _many.read(self._run_batches(batches, timeout))
 
     def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
@@ -300,7 +306,7 @@ class Concord:
         cursor, more = "", True
         while more:
             call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._run(call, timeout)
+            page = self._driver.run(call, timeout)
             yield from page.entries
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -324,7 +330,7 @@ class Concord:
         cursor, more = "", True
         while more:
             call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._run(call, timeout)
+            page = self._driver.run(call, timeout)
             yield from page.entries
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -336,51 +342,53 @@ class Concord:
             NotFound: a step touches a key that is not there. Nothing was done.
             Conflict: a step increments what is no number, or would leave its range. Nothing was done.
         """
-        return self._run(txn.call(), timeout)
+        return self._driver.run(txn.call(), timeout)
 
-    def _run(self, call: Call[T], timeout: float | None = None) -> T:
-        return self._drive(self._core.steps(call, timeout))
+    def lock(self, name: str, *, ttl: int = 30, wait: float | None = None) -> Lock:
+        """A lock for a `with`: taken at its beginning, renewed in the background, given back at its end.
 
-    def _drive(self, steps: Steps[T]) -> T:
-        heard: Response | TransportError | None = None
-        try:
-            while True:
-                step = steps.send(heard)
-                heard = self._do(step)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return] # what the generator returns
+        Args:
+            name: of the lock.
+            ttl: seconds after which it goes to another when this process is gone.
+            wait: seconds to wait for it; None for as long as it takes, 0 not at all.
 
-    def _do(self, step: Send | Sleep) -> Response | TransportError | None:
-        if isinstance(step, Sleep):
-            time.sleep(step.seconds)
-            return None
-        try:
-            return self._transport.send(step.url, step.request, step.timeout_s)
-        except TransportError as error:
-            return error
+        Raises:
+            Conflict: from the `with`: another has it still.
+            LockLost: from the end of the `with`: it was lost within.
+        """
+        return Lock(self._driver, name, ttl, wait)
 
-    def _follow(self, plan: Plan[T], timeout: float | None = None) -> T:
-        """Do the calls of a plan."""
-        try:
-            step = next(plan)
-            while True:
-                if isinstance(step, Sleep):
-                    time.sleep(step.seconds)
-                    step = plan.send(None)
-                    continue
-                try:
-                    result = self._run(step, timeout)
-                except ConcordError as error:
-                    step = plan.throw(error)
-                else:
-                    step = plan.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return] # what the generator returns
+    def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> Limiter:
+        """A rate limit: `limit` in each `window` seconds; `gcra` gives back little by little."""
+        return Limiter(
+            self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
+        )
+
+    def service(self, name: str) -> Service:
+        """A service: to register instances, and to find them."""
+        return Service(self._driver, name)
+
+    @overload
+    def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> Watch[Any]: ...
+    @overload
+    def watch(
+        self, prefix: str = ..., *, type: type[T], after: str = ..., patience: float | None = ...
+    ) -> Watch[T]: ...
+    def watch(self, prefix: str = "", *, type: Any = Any, after: str = "", patience: float | None = None) -> Watch[Any]:
+        """The present state of all keys with a prefix and then every change: an iterator that connects and goes on by itself.
+
+        Args:
+            prefix: of the keys.
+            type: of the values.
+            after: the `id` of an event to go on from; "" begins with the state.
+            patience: seconds to try without a connection before the error is raised; None for ever.
+        """
+        return Watch(self._driver, prefix, type, after=after, patience_s=patience)
 
     def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> Iterator[Mapping[str, Any]]:
         def run(batch: Batch[Any]) -> Mapping[str, Any]:
             try:
-                return self._follow(batch.plan(), timeout)
+                return self._driver.follow(batch.plan(), timeout)
             except ConcordError as error:
                 return dict.fromkeys(batch.keys, error)
 

@@ -60,8 +60,11 @@ class Stream(Protocol):
     def chunks(self) -> Iterator[bytes]:
         """Its bytes as they come; raises TransportError when the connection breaks or says nothing for too long."""
 
+    def interrupt(self) -> None:
+        """Make the thread that reads come to the end; from any other."""
+
     def close(self) -> None:
-        """End it; from any thread."""
+        """End it, by the thread that reads."""
 
 
 class AsyncStream(Protocol):

@@ -36,10 +36,13 @@ class Urllib3Stream:
         except (HTTPError, OSError, ValueError) as error:
             raise _failure(error) from error
 
-    def close(self) -> None:
-        """End it; another thread that reads comes to the end."""
+    def interrupt(self) -> None:
+        """Make the thread that reads come to the end."""
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # it has ended
             self._response.shutdown()
+
+    def close(self) -> None:
+        """End it."""
         self._response.close()
 
 

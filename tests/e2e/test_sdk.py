@@ -1,6 +1,7 @@
 """Both clients against a real cluster: every operation, and what happens when gateways go away."""
 
 import asyncio
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,9 @@ import pytest
 
 import concord
 from concord import AsyncConcord, Concord, Txn
-from tests.e2e.cluster import LocalCluster, local_cluster
+from concord._coordination import lock_release
+from concord._held import Lock
+from tests.e2e.cluster import LocalCluster, local_cluster, wait_until
 
 MANY = 1200
 
@@ -168,3 +171,127 @@ def test_threads_share_a_client_and_a_killed_gateway_costs_no_increment(client: 
     for thread in threads:
         thread.join()
     assert client.get("shared/n", type=int) == 480
+
+
+def steal(client: Concord, lock: Lock) -> None:
+    """Give the lock away behind its holder's back."""
+    client._driver.run(lock_release(lock.name, lock.owner, lock.fence))
+
+
+def test_a_lock_is_exclusive_fenced_and_given_back(client: Concord) -> None:
+    inside: list[int] = []
+
+    def enter() -> None:
+        with client.lock("exclusive", ttl=5) as lock:
+            inside.append(lock.fence)
+            assert len(inside) % 2 == 1
+            client.put("exclusive/n", lock.fence, if_fence=lock.fence)
+            inside.append(lock.fence)
+
+    threads = [threading.Thread(target=enter) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(inside) == 12
+    assert inside == sorted(inside)
+    assert len(set(inside)) == 6
+    with client.lock("exclusive"), pytest.raises(concord.Conflict) as raised, client.lock("exclusive", wait=0):
+        pass
+    assert raised.value.holder is not None
+
+
+async def lose_async(client: AsyncConcord) -> None:
+    async with client.lock("lost", ttl=1) as lock:
+        await client._driver.run(lock_release(lock.name, lock.owner, lock.fence))
+        await asyncio.sleep(20)
+
+
+def test_the_body_is_told_when_the_lock_is_lost(client: Concord, cluster: LocalCluster) -> None:
+    def lose() -> None:
+        with client.lock("lost", ttl=1) as lock:
+            steal(client, lock)
+            assert lock.lost.wait(20)
+            with pytest.raises(concord.LockLost):
+                lock.check()
+
+    with pytest.raises(concord.LockLost):
+        lose()
+
+    async def main() -> None:
+        async with connected(cluster) as other:
+            with pytest.raises(concord.LockLost):
+                await lose_async(other)
+            async with other.lock("lost", wait=0) as lock:
+                assert lock.fence > 0
+
+    asyncio.run(main())
+
+
+def test_limits_and_services(client: Concord, cluster: LocalCluster) -> None:
+    limiter = client.limiter("calls", 2, 3600)
+    assert [limiter.acquire().allowed for _ in range(3)] == [True, True, False]
+    with pytest.raises(concord.Timeout):
+        limiter.wait(wait=0.1)
+    assert client.limiter("often", 1, 1, algorithm="gcra").wait(wait=5).allowed
+    service = client.service("web")
+    with service.register("one", "10.0.0.1", 8080, metadata={"zone": "a"}, ttl=2):
+        (found,) = service.instances()
+        assert (found.instance, found.address, found.port, found.metadata) == ("one", "10.0.0.1", 8080, {"zone": "a"})
+        client.delete("services/web/one")
+        wait_until(lambda: len(service.instances()) == 1, "the heartbeat registers it again")
+    assert service.instances() == []
+
+    async def main() -> None:
+        async with connected(cluster) as other:
+            assert not (await other.limiter("calls", 2, 3600).acquire()).allowed
+            async with other.service("web").register("two", "10.0.0.2", 80):
+                assert [one.instance for one in await other.service("web").instances()] == ["two"]
+            assert await other.service("web").instances() == []
+
+    asyncio.run(main())
+
+
+def test_a_watch_goes_on_when_its_gateway_is_restarted(client: Concord, cluster: LocalCluster) -> None:
+    """Both gateways are restarted in turn, so that the stream, wherever it is, has to move."""
+    client.put("seen/0", 0)
+    with client.watch("seen/", type=int) as watch:
+        assert next(watch).kind == "state"
+        assert next(watch).kind == "synced"
+        for number in range(1, 5):
+            if number % 2:
+                cluster.kill(f"gateway{number // 2 + 1}", signal.SIGTERM if number == 1 else signal.SIGKILL)
+            client.put(f"seen/{number}", number, timeout=30)
+            event = next(watch)
+            assert (event.kind, event.key, event.value) == ("put", f"seen/{number}", number)
+            wait_until(lambda: all(process.pid for process in cluster.processes()), "the gateways are back", 30)
+        client.delete("seen/4", timeout=30)
+        event = next(watch)
+        assert event.kind == "delete"
+    with client.watch("seen/", after=event.id) as watch:
+        assert next(watch).kind == "synced"
+
+    async def main() -> list[concord.Event[int]]:
+        async with connected(cluster) as other, other.watch("seen/", type=int) as events:
+            told: list[concord.Event[int]] = []
+            async for event in events:
+                told.append(event)
+                if event.kind == "synced":
+                    await other.put("seen/9", 9)
+                if event.kind == "put":
+                    return told
+            return []
+
+    assert [event.kind for event in asyncio.run(main())] == ["state"] * 4 + ["synced", "put"]
+
+
+def test_a_watch_that_is_closed_by_another_thread_ends(client: Concord) -> None:
+    watch = client.watch("quiet/")
+    assert next(watch).kind == "synced"
+    rest: list[object] = []
+    reader = threading.Thread(target=lambda: rest.extend(watch))
+    reader.start()
+    watch.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert rest == []
