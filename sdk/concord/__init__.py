@@ -1,3 +1,69 @@
-"""Concord for its users: the command line, and the place of the clients. Speaks HTTP and knows nothing of the server."""
+"""Concord for its users: the clients `Concord` and `AsyncConcord`, and the command line.
+
+Speaks HTTP and knows nothing of the server. The tour is in docs/sdk.md, every exception in `ConcordError`'s module.
+"""
+
+from concord._async_client import AsyncConcord
+from concord._calls import Consistency
+from concord._client import Concord
+from concord._coordination import Instance, Permit
+from concord._errors import (
+    ConcordError,
+    Conflict,
+    ConnectionFailed,
+    CrossGroup,
+    Forbidden,
+    Holder,
+    InvalidRequest,
+    InvalidValue,
+    LockLost,
+    NotFound,
+    PreconditionFailed,
+    ServerFault,
+    Timeout,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    UnknownOutcome,
+)
+from concord._many import Read, Written
+from concord._responses import Entry
+from concord._retry import Retry
+from concord._txn import Txn, TxnResult
+from concord._watching import Event
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncConcord",
+    "Concord",
+    "ConcordError",
+    "Conflict",
+    "ConnectionFailed",
+    "Consistency",
+    "CrossGroup",
+    "Entry",
+    "Event",
+    "Forbidden",
+    "Holder",
+    "Instance",
+    "InvalidRequest",
+    "InvalidValue",
+    "LockLost",
+    "NotFound",
+    "Permit",
+    "PreconditionFailed",
+    "Read",
+    "Retry",
+    "ServerFault",
+    "Timeout",
+    "TooLarge",
+    "TooManyRequests",
+    "Txn",
+    "TxnResult",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownOutcome",
+    "Written",
+]

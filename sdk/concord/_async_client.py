@@ -1,0 +1,324 @@
+"""The client for asyncio: the same operations as `Concord`, each one awaited."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from concord import _calls, _coordination, _many
+from concord._async_held import AsyncLimiter, AsyncLock, AsyncService
+from concord._async_watch import AsyncWatch
+from concord._calls import UNSET, Consistency
+from concord._client import BULK_CONCURRENCY, DEFAULT_URL, TIMEOUT_S_DEFAULT
+from concord._coordination import Algorithm
+from concord._core import Core
+from concord._driver import AsyncDriver
+from concord._endpoints import Endpoints
+from concord._errors import ConcordError
+from concord._many import Batch, Read, Written
+from concord._responses import Entry
+from concord._retry import Retry
+from concord._transports import AsyncTransport
+from concord._txn import Txn, TxnResult
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class AsyncConcord:
+    """A client of a Concord cluster, for one event loop. Needs `concord[async]`.
+
+    The same methods with the same arguments, results and exceptions as `Concord`, which describes them.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str] = DEFAULT_URL,
+        *,
+        token: str = "",
+        timeout: float = TIMEOUT_S_DEFAULT,
+        consistency: Consistency = "linearizable",
+        retry: Retry | None = None,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        rng = random.Random()  # noqa: S311 - for jitter
+        urls = [endpoints] if isinstance(endpoints, str) else endpoints
+        core = Core(
+            Endpoints(urls, rng),
+            token=token,
+            timeout_s=timeout,
+            retry=retry or Retry(),
+            clock=time.monotonic,
+            rng=rng,
+        )
+        self._consistency = consistency
+        self._driver = AsyncDriver(core, transport or _default_transport())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; nothing may be called afterwards."""
+        await self._driver.transport.close()
+
+    @overload
+    async def get(
+        self,
+        key: str,
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Any: ...
+    @overload
+    async def get(
+        self,
+        key: str,
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> T | None: ...
+    @overload
+    async def get(
+        self,
+        key: str,
+        *,
+        type: type[T],
+        default: D,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> T | D: ...
+    async def get(
+        self,
+        key: str,
+        *,
+        type: Any = Any,
+        default: Any = None,
+        consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """See `Concord.get`."""
+        found = await self.entry(key, type=type, consistency=consistency, max_age_ms=max_age_ms, timeout=timeout)
+        return default if found is None else found.value
+
+    @overload
+    async def entry(
+        self,
+        key: str,
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry[Any] | None: ...
+    @overload
+    async def entry(
+        self,
+        key: str,
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry[T] | None: ...
+    async def entry(
+        self,
+        key: str,
+        *,
+        type: Any = Any,
+        consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
+        timeout: float | None = None,
+    ) -> Entry[Any] | None:
+        """See `Concord.entry`."""
+        return await self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+
+    async def put(
+        self,
+        key: str,
+        value: object,
+        *,
+        ttl: int | None = None,
+        content_type: str | None = None,
+        if_absent: bool | None = None,
+        if_revision: int | None = None,
+        if_value: object = UNSET,
+        if_fence: int | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """See `Concord.put`."""
+        condition = _calls.conditions(if_absent, if_revision, if_value, if_fence)
+        return await self._driver.run(_calls.put(key, value, ttl, condition, content_type), timeout)
+
+    async def delete(
+        self,
+        key: str,
+        *,
+        if_revision: int | None = None,
+        if_value: object = UNSET,
+        if_fence: int | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """See `Concord.delete`."""
+        return await self._driver.run(
+            _calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout
+        )
+
+    async def ttl(
+        self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None
+    ) -> int | None:
+        """See `Concord.ttl`."""
+        return await self._driver.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+
+    async def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
+        """See `Concord.touch`."""
+        return await self._driver.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+
+    async def increment(
+        self,
+        key: str,
+        by: int = 1,
+        *,
+        initial: int = 0,
+        ttl: int | None = None,
+        min: int | None = None,
+        max: int | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """See `Concord.increment`."""
+        return await self._driver.run(
+            _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
+        )
+
+    @overload
+    async def get_many(
+        self, keys: Iterable[str], *, consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> Read[Any]: ...
+    @overload
+    async def get_many(
+        self, keys: Iterable[str], *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> Read[T]: ...
+    async def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        type: Any = Any,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> Read[Any]:
+        """See `Concord.get_many`."""
+        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
+        return _many.read(await self._run_batches(batches, timeout))
+
+    async def put_many(
+        self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None
+    ) -> Written:
+        """See `Concord.put_many`."""
+        return _many.written(await self._run_batches(_many.put_batches(items, ttl), timeout))
+
+    async def delete_many(self, keys: Iterable[str], *, timeout: float | None = None) -> Written:
+        """See `Concord.delete_many`."""
+        return _many.written(await self._run_batches(_many.delete_batches(keys), timeout))
+
+    async def touch_many(self, keys: Iterable[str], ttl: int, *, timeout: float | None = None) -> Written:
+        """See `Concord.touch_many`."""
+        return _many.written(await self._run_batches(_many.touch_batches(keys, ttl), timeout))
+
+    async def keys(
+        self, prefix: str = "", *, consistency: Consistency | None = None, timeout: float | None = None
+    ) -> AsyncIterator[str]:
+        """See `Concord.keys`."""
+        cursor, more = "", True
+        while more:
+            call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
+            page = await self._driver.run(call, timeout)
+            for entry in page.entries:
+                yield entry
+            cursor, more = page.cursor, bool(page.cursor)
+
+    @overload
+    def scan(
+        self, prefix: str = ..., *, consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> AsyncIterator[Entry[Any]]: ...
+    @overload
+    def scan(
+        self, prefix: str = ..., *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> AsyncIterator[Entry[T]]: ...
+    async def scan(
+        self,
+        prefix: str = "",
+        *,
+        type: Any = Any,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Entry[Any]]:
+        """See `Concord.scan`."""
+        cursor, more = "", True
+        while more:
+            call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
+            page = await self._driver.run(call, timeout)
+            for entry in page.entries:
+                yield entry
+            cursor, more = page.cursor, bool(page.cursor)
+
+    async def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:
+        """See `Concord.commit`."""
+        return await self._driver.run(txn.call(), timeout)
+
+    def lock(self, name: str, *, ttl: int = 30, wait: float | None = None) -> AsyncLock:
+        """See `Concord.lock`."""
+        return AsyncLock(self._driver, name, ttl, wait)
+
+    def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> AsyncLimiter:
+        """See `Concord.limiter`."""
+        return AsyncLimiter(
+            self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
+        )
+
+    def service(self, name: str) -> AsyncService:
+        """See `Concord.service`."""
+        return AsyncService(self._driver, name)
+
+    @overload
+    def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> AsyncWatch[Any]: ...
+    @overload
+    def watch(
+        self, prefix: str = ..., *, type: type[T], after: str = ..., patience: float | None = ...
+    ) -> AsyncWatch[T]: ...
+    def watch(
+        self, prefix: str = "", *, type: Any = Any, after: str = "", patience: float | None = None
+    ) -> AsyncWatch[Any]:
+        """See `Concord.watch`."""
+        return AsyncWatch(self._driver, prefix, type, after=after, patience_s=patience)
+
+    async def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> list[Mapping[str, Any]]:
+        slots = asyncio.Semaphore(BULK_CONCURRENCY)
+
+        async def run(batch: Batch[Any]) -> Mapping[str, Any]:
+            async with slots:
+                try:
+                    return await self._driver.follow(batch.plan(), timeout)
+                except ConcordError as error:
+                    return dict.fromkeys(batch.keys, error)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(batch)) for batch in batches]
+        return [task.result() for task in tasks]
+
+
+def _default_transport() -> AsyncTransport:
+    try:
+        from concord._aiohttp import AiohttpTransport  # noqa: PLC0415 - only who connects pays for it
+    except ImportError as error:
+        raise ImportError("AsyncConcord needs aiohttp: pip install 'concord[async]'") from error
+    return AiohttpTransport()

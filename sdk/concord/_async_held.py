@@ -1,0 +1,195 @@
+"""What the asyncio client keeps alive in tasks of its own: a lock that is held, an instance that is registered."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from concord import _coordination
+from concord._calls import Call
+from concord._coordination import Instance, Permit
+from concord._driver import AsyncDriver
+from concord._errors import ConcordError, Conflict, LockLost
+from concord._leases import Lease
+
+_log = logging.getLogger("concord")
+
+
+class AsyncKeeper:
+    """A task that renews a lease until it is stopped or the lease is over.
+
+    Args:
+        lease: what is kept.
+        renew: renews it, within a number of seconds; a Conflict says that it is lost.
+        clock: monotonic, in seconds.
+        on_lost: is called when it is over.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        renew: Callable[[float], Awaitable[object]],
+        clock: Callable[[], float],
+        on_lost: Callable[[], object],
+    ) -> None:
+        self._lease = lease
+        self._renew = renew
+        self._clock = clock
+        self._on_lost = on_lost
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Renew no more."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        lease, clock = self._lease, self._clock
+        while True:
+            await asyncio.sleep(lease.pause_s(clock()))
+            now = clock()
+            if lease.is_over(now):
+                break
+            try:
+                await self._renew(lease.left_s(now))
+                lease.renewed(now)
+            except Conflict:
+                break
+            except ConcordError:
+                lease.failed(clock())
+        self._on_lost()
+
+
+class AsyncLock:
+    """A lock that is held within an `async with`, and renewed in a task of its own.
+
+    When it is lost, the body is cancelled, and LockLost is raised from the `async with`, as asyncio.timeout does. What the
+    body had sent by then may still arrive: write with `if_fence=lock.fence`.
+
+    Attributes:
+        name: of the lock.
+        owner: who holds it; new for each AsyncLock.
+    """
+
+    def __init__(self, driver: AsyncDriver, name: str, ttl: int, wait: float | None) -> None:
+        self.name = name
+        self.owner = _coordination.new_owner()
+        self._driver = driver
+        self._ttl = ttl
+        self._wait = wait
+        self._fence: int | None = None
+        self._is_lost = False
+        self._keeper: AsyncKeeper | None = None
+        self._body: asyncio.Task[object] | None = None
+        self._cancelling = 0
+
+    @property
+    def fence(self) -> int:
+        """Rises each time the lock changes hands; for `if_fence`."""
+        if self._fence is None:
+            raise LockLost(f"the lock {self.name} is not held")
+        return self._fence
+
+    async def __aenter__(self) -> Self:
+        driver = self._driver
+        plan = _coordination.take_lock(self.name, self.owner, self._ttl, wait_s=self._wait, clock=driver.core.clock)
+        grant = await driver.follow(plan)
+        self._fence, self._is_lost, self._body = grant.fence, False, asyncio.current_task()
+        self._cancelling = self._body.cancelling() if self._body else 0
+        renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
+        lease = Lease(self._ttl, grant.sent_at)
+        self._keeper = AsyncKeeper(lease, lambda left_s: driver.run(renewal, left_s), driver.core.clock, self._lose)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fence, keeper = self.fence, self._keeper
+        self._fence = self._keeper = None
+        if keeper is not None:
+            await keeper.stop()
+        if self._is_lost:
+            if self._body is not None and self._body.uncancel() <= self._cancelling and kind in self._REPLACED:
+                raise LockLost(f"the lock {self.name} is lost") from error
+            return
+        try:
+            await self._driver.run(_coordination.lock_release(self.name, self.owner, fence))
+        except Conflict:
+            pass  # it was sure a moment ago, so the answer to a first attempt was lost
+        except ConcordError as failure:
+            _log.warning("the lock %s was not given back and runs out by itself: %s", self.name, failure)
+
+    _REPLACED = (None, asyncio.CancelledError)
+
+    def _lose(self) -> None:
+        self._is_lost = True
+        if self._body is not None:
+            self._body.cancel()
+
+
+class AsyncLimiter:
+    """A rate limit, exact over all who use its name: `limit` in each `window` seconds."""
+
+    def __init__(self, driver: AsyncDriver, call: Callable[[int], Call[Permit]]) -> None:
+        self._driver = driver
+        self._call = call
+
+    async def acquire(self, cost: int = 1, *, timeout: float | None = None) -> Permit:
+        """Take `cost` out of it, if that is there: see `.allowed`."""
+        return await self._driver.run(self._call(cost), timeout)
+
+    async def wait(self, cost: int = 1, *, wait: float | None = None) -> Permit:
+        """Take `cost` out of it as soon as that is there; raises Timeout if that is not within `wait` seconds."""
+        return await self._driver.follow(
+            _coordination.wait_for_permit(self._call(cost), wait_s=wait, clock=self._driver.core.clock)
+        )
+
+
+class AsyncRegistration:
+    """An instance that is registered within an `async with`, kept by heartbeats from a task, and taken out at its end."""
+
+    def __init__(self, driver: AsyncDriver, service: str, instance: Instance, ttl: int) -> None:
+        self._driver = driver
+        self._service = service
+        self._instance = instance
+        self._ttl = ttl
+        self._keeper: AsyncKeeper | None = None
+
+    async def __aenter__(self) -> Self:
+        driver = self._driver
+        sent_at = driver.core.clock()
+        await driver.run(_coordination.register(self._service, self._instance, self._ttl))
+        self._keeper = AsyncKeeper(Lease(self._ttl, sent_at), self._beat, driver.core.clock, lambda: None)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._keeper is not None:
+            await self._keeper.stop()
+        await self._driver.run(_coordination.deregister(self._service, self._instance.instance))
+
+    async def _beat(self, left_s: float) -> None:
+        try:
+            await self._driver.follow(_coordination.heartbeat(self._service, self._instance, self._ttl), left_s)
+        except ConcordError as failure:
+            _log.warning("the instance %s of %s had no heartbeat: %s", self._instance.instance, self._service, failure)
+
+
+class AsyncService:
+    """A service by its name."""
+
+    def __init__(self, driver: AsyncDriver, name: str) -> None:
+        self._driver = driver
+        self._name = name
+
+    def register(
+        self, instance: str, address: str, port: int, *, metadata: object = None, ttl: int = 10
+    ) -> AsyncRegistration:
+        """An instance that lives within an `async with`; it is gone `ttl` seconds after its process died."""
+        return AsyncRegistration(self._driver, self._name, Instance(instance, address, port, metadata), ttl)
+
+    async def instances(self, *, timeout: float | None = None) -> list[Instance]:
+        """The living ones, in the order of their names."""
+        return await self._driver.follow(_coordination.instances(self._name), timeout)

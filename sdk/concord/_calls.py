@@ -1,0 +1,347 @@
+"""Each operation once, as a value: what is sent, and what is made of the answer. Pure; both clients use it.
+
+Keys hold any UTF-8. A key is percent-encoded whole, `/` too, so that none can be taken for a sub-route.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from concord import _values
+from concord._errors import ConcordError, InvalidRequest, NotFound
+from concord._responses import Entry, Found, body_decoder, found, item_error, parsed, revision_of
+from concord._transports import Request, Response
+
+T = TypeVar("T")
+Consistency: TypeAlias = Literal["linearizable", "stale"]
+Outcomes: TypeAlias = dict[str, ConcordError | None]
+"""Of a bulk write: for each key how it failed, None when it was done."""
+
+API = "/api/v1"
+JSON_HEADERS = {"content-type": "application/json"}
+LIMIT_PAGE = 1000
+UNSET = msgspec.UNSET
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
+    """One operation.
+
+    Attributes:
+        request: what is sent, but for the headers that the client adds.
+        decode: makes the result of an answer of any status, or raises a ConcordError.
+        is_write: goes with an idempotency key, and its outcome may be unknown.
+        is_repeatable: may be sent again when its outcome is unknown.
+        wait_s: how long the server may take on purpose, beside the timeout.
+        keys: those that it writes, or the one that it reads.
+        fallback: what to ask instead when a stale answer does not know this client's own writes.
+        merge: for bulk writes, joins the results of two attempts.
+        unfinished: for bulk requests, an error of the result that another attempt may mend.
+    """
+
+    request: Request
+    decode: Callable[[Response], T]
+    is_write: bool = False
+    is_repeatable: bool = True
+    wait_s: float = 0.0
+    keys: Sequence[str] = ()
+    fallback: "Call[T] | None" = None
+    merge: Callable[[T, T], T] | None = None
+    unfinished: Callable[[T], ConcordError | None] | None = None
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a write expects of the key; those that are given must all hold.
+
+    Attributes:
+        if_absent: the key is not there (True), or is (False).
+        if_revision: the key has this revision; 0 for a key that is not there.
+        if_value: the key's value is equal to this as JSON.
+        if_fence: no greater fence was used on the key; this one is remembered.
+    """
+
+    if_absent: bool | msgspec.UnsetType = UNSET
+    if_revision: int | msgspec.UnsetType = UNSET
+    if_value: Any = UNSET
+    if_fence: int | msgspec.UnsetType = UNSET
+
+
+def conditions(if_absent: bool | None, if_revision: int | None, if_value: Any, if_fence: int | None) -> Conditions:  # noqa: FBT001 - as the user named it
+    """The conditions that were given; None and UNSET are none."""
+    return Conditions(
+        if_absent=UNSET if if_absent is None else if_absent,
+        if_revision=UNSET if if_revision is None else if_revision,
+        if_value=if_value,
+        if_fence=UNSET if if_fence is None else if_fence,
+    )
+
+
+_AMBIGUOUS = {".": "%2E", "..": "%2E%2E", "bulk": "%62ulk"}
+"""Names whose plain spelling is a step of a path, or the beginning of a bulk route."""
+
+
+def key_target(key: str, rest: str = "") -> str:
+    """The path of a key.
+
+    Raises:
+        InvalidRequest: it is empty, or no UTF-8.
+    """
+    return f"{API}/kv/{quoted(key, 'key')}{rest}"
+
+
+def quoted(name: str, what: str) -> str:
+    """A name as one segment of a path.
+
+    Raises:
+        InvalidRequest: it is empty, or no UTF-8.
+    """
+    try:
+        text = quote(name, safe="")
+    except (UnicodeEncodeError, TypeError) as error:
+        raise InvalidRequest(f"{what}: {error}", code="INVALID_KEY") from error
+    if not text:
+        raise InvalidRequest(f"the {what} is empty", code="INVALID_KEY")
+    return _AMBIGUOUS.get(text, text)
+
+
+def post(target: str, body: object, decode: Callable[[Response], T], **options: Any) -> Call[T]:
+    """A POST of JSON."""
+    return Call(request=Request("POST", target, JSON_HEADERS, _values.encode(body)), decode=decode, **options)
+
+
+def _members(condition: Conditions, **members: Any) -> dict[str, Any]:
+    """Members of a body: those that are not None, and the conditions."""
+    given = {name: value for name, value in members.items() if value is not None}
+    return given | {name: value for name, value in msgspec.structs.asdict(condition).items() if value is not UNSET}
+
+
+def put(key: str, value: object, ttl: int | None, condition: Conditions, content_type: str | None) -> Call[int]:
+    """Set a key; the result is its revision."""
+    target = key_target(key)
+    if _values.is_raw(value):
+        target += "" if ttl is None else f"?ttl={ttl}"
+        headers = {"content-type": content_type or _values.RAW_TYPE, **_raw_conditions(condition)}
+        body = bytes(value)  # type: ignore[call-overload] # is_raw has looked
+    elif content_type is not None:
+        raise InvalidRequest("content_type: only values of bytes have one")
+    else:
+        headers = JSON_HEADERS
+        body = _put_body(value, ttl, condition)
+    return Call(request=Request("PUT", target, headers, body), decode=_revision, is_write=True, keys=(key,))
+
+
+def _put_body(value: object, ttl: int | None, condition: Conditions) -> bytes:
+    if condition is NO_CONDITION and ttl is None:
+        return b'{"value":' + _values.encode(value) + b"}"
+    return _values.encode({"value": value, **_members(condition, ttl=ttl)})
+
+
+NO_CONDITION = Conditions()
+
+
+def _raw_conditions(condition: Conditions) -> dict[str, str]:
+    """As headers, because the body is the value."""
+    if condition.if_value is not UNSET or condition.if_fence is not UNSET:
+        raise InvalidRequest("a value of bytes cannot be put with if_value or if_fence")
+    headers = {}
+    if condition.if_revision is not UNSET and condition.if_revision != 0:
+        headers["if-match"] = f'"{condition.if_revision}"'
+    elif condition.if_revision == 0 or condition.if_absent is True:
+        headers["if-none-match"] = "*"
+    elif condition.if_absent is False:
+        headers["if-match"] = "*"
+    return headers
+
+
+def _revision(response: Response) -> int:
+    return found(response).revision
+
+
+def get(key: str, kind: Any, consistency: Consistency, max_age_ms: int | None) -> Call[Entry[Any] | None]:
+    """Read a key; None when it is not there."""
+    query = "?meta=true&with_ttl=true"
+
+    def decode(response: Response) -> Entry[Any] | None:
+        try:
+            there = found(response)
+        except NotFound:
+            return None
+        return Entry(key, there.decoded(kind), there.revision, there.ttl)
+
+    return _read(key, key_target(key), query, decode, consistency=consistency, max_age_ms=max_age_ms)
+
+
+def ttl(key: str, consistency: Consistency, max_age_ms: int | None) -> Call[int | None]:
+    """The time to live of a key in seconds; raises NotFound."""
+    return _read(
+        key,
+        key_target(key, "/ttl"),
+        "?",
+        lambda response: found(response).ttl,
+        consistency=consistency,
+        max_age_ms=max_age_ms,
+    )
+
+
+def _read(
+    key: str,
+    target: str,
+    query: str,
+    decode: Callable[[Response], T],
+    *,
+    consistency: Consistency,
+    max_age_ms: int | None,
+) -> Call[T]:
+    plain = Call(request=Request("GET", target + query.removesuffix("?")), decode=decode, keys=(key,))
+    if consistency == "linearizable":
+        return plain
+    asked = query + ("" if query.endswith("?") else "&") + "consistency=stale"
+    asked += "" if max_age_ms is None else f"&max_age_ms={max_age_ms}"
+    return Call(request=Request("GET", target + asked), decode=decode, keys=(key,), fallback=plain)
+
+
+def delete(key: str, condition: Conditions) -> Call[bool]:
+    """Delete a key; the result is whether it was there."""
+    members = _members(condition)
+    body, headers = (_values.encode(members), JSON_HEADERS) if members else (b"", {})
+    request = Request("DELETE", key_target(key), headers, body)
+    return Call(request=request, decode=lambda response: bool(found(response).deleted), is_write=True, keys=(key,))
+
+
+def touch(key: str, ttl: int, condition: Conditions) -> Call[int]:
+    """Set the time to live of a key; the result is its revision; raises NotFound."""
+
+    def decode(response: Response) -> int:
+        parsed(_ANYTHING, response)
+        return revision_of(response) or 0
+
+    body = _members(condition, ttl=ttl)
+    return post(key_target(key, "/touch"), body, decode, is_write=True, keys=(key,))
+
+
+def increment(
+    key: str,
+    *,
+    by: int,
+    initial: int,
+    ttl: int | None,
+    minimum: int | None,
+    maximum: int | None,
+) -> Call[int]:
+    """Add to a number; the result is the new one."""
+    body = _members(NO_CONDITION, by=by, initial=initial, ttl=ttl, min=minimum, max=maximum)
+    return post(
+        key_target(key, "/increment"),
+        body,
+        lambda response: int(found(response).decoded(int)),
+        is_write=True,
+        keys=(key,),
+    )
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Part of a listing, and the cursor to go on from; "" at the end."""
+
+    entries: list[T]
+    cursor: str
+
+
+_ANYTHING = msgspec.json.Decoder(dict[str, Any])
+_listed_keys = body_decoder(list[str])
+_listed = body_decoder(list[Found])
+_bulk_found = body_decoder(dict[str, Found])
+
+
+def list_keys(prefix: str, cursor: str, limit: int, consistency: Consistency) -> Call[Page[str]]:
+    """A page of keys in their order."""
+
+    def decode(response: Response) -> Page[str]:
+        body = parsed(_listed_keys, response)
+        return Page(body.data, body.cursor)
+
+    return Call(request=_list_request(prefix, cursor, limit, consistency), decode=decode)
+
+
+def list_entries(prefix: str, kind: Any, cursor: str, limit: int, consistency: Consistency) -> Call[Page[Entry[Any]]]:
+    """A page of keys with all that is known of them."""
+
+    def decode(response: Response) -> Page[Entry[Any]]:
+        body = parsed(_listed, response)
+        return Page([Entry(one.key, one.decoded(kind), one.revision, one.ttl) for one in body.data], body.cursor)
+
+    options = {"values": "true", "meta": "true", "with_ttl": "true"}
+    return Call(request=_list_request(prefix, cursor, limit, consistency, **options), decode=decode)
+
+
+def _list_request(prefix: str, cursor: str, limit: int, consistency: Consistency, **options: str) -> Request:
+    query = {"prefix": prefix, "limit": str(limit), **options}
+    if cursor:
+        query["cursor"] = cursor
+    if consistency == "stale":
+        query["consistency"] = consistency
+    try:
+        return Request("GET", f"{API}/kv?{urlencode(query)}")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"prefix: {error}") from error
+
+
+def bulk_get(keys: Sequence[str], kind: Any, consistency: Consistency) -> Call[dict[str, Entry[Any] | ConcordError]]:
+    """Read up to 500 keys; those that are not there say NotFound."""
+
+    def one(key: str, item: Found) -> Entry[Any] | ConcordError:
+        if item.status != "ok":
+            return item_error(key, item.error)
+        try:
+            return Entry(key, item.decoded(kind), item.revision, item.ttl)
+        except ConcordError as error:
+            return error
+
+    def decode(response: Response) -> dict[str, Entry[Any] | ConcordError]:
+        return {key: one(key, item) for key, item in parsed(_bulk_found, response).data.items()}
+
+    target = f"{API}/kv/bulk/get" + ("?consistency=stale" if consistency == "stale" else "")
+    body = {"keys": keys, "with_ttl": True, "meta": True}
+    return post(target, body, decode, merge=joined_reads, unfinished=_first_retryable)
+
+
+def bulk_write(target: str, body: bytes, keys: Sequence[str]) -> Call[Outcomes]:
+    """A bulk write whose body is rendered; `keys` are all that are in it, for what the answer leaves out."""
+
+    def decode(response: Response) -> Outcomes:
+        told = {item.key: item for item in parsed(_listed, response).data}
+        return {key: _outcome(key, told.get(key)) for key in keys}
+
+    request = Request("POST", f"{API}/kv/{target}", JSON_HEADERS, body)
+    return Call(
+        request=request, decode=decode, is_write=True, keys=keys, merge=joined_writes, unfinished=_first_retryable
+    )
+
+
+def _outcome(key: str, item: Found | None) -> ConcordError | None:
+    if item is None:
+        return item_error(key, "UNKNOWN")
+    return None if item.status == "ok" else item_error(key, item.error)
+
+
+def _first_retryable(outcomes: Mapping[str, object]) -> ConcordError | None:
+    retryable = (one for one in outcomes.values() if isinstance(one, ConcordError) and one.retryable)
+    return next(retryable, None)
+
+
+def joined_writes(before: Outcomes, after: Outcomes) -> Outcomes:
+    """What is known of each key after two attempts: done stays done, and unknown stays so until it is settled."""
+    return {key: _joined(before[key], error) for key, error in after.items()}
+
+
+def _joined(before: ConcordError | None, after: ConcordError | None) -> ConcordError | None:
+    if before is None or after is None:
+        return None
+    return before if after.retryable and (before.applied == "unknown" or not before.retryable) else after
+
+
+def joined_reads(
+    before: dict[str, Entry[Any] | ConcordError], after: dict[str, Entry[Any] | ConcordError]
+) -> dict[str, Entry[Any] | ConcordError]:
+    """For each key the newest answer that is one."""
+    return {key: before[key] if isinstance(one, ConcordError) and one.retryable else one for key, one in after.items()}

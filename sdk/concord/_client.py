@@ -1,0 +1,402 @@
+"""The client for programs with threads, or with none."""
+
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from concord import _calls, _coordination, _many
+from concord._calls import UNSET, Consistency
+from concord._coordination import Algorithm
+from concord._core import Core
+from concord._driver import Driver
+from concord._endpoints import Endpoints
+from concord._errors import ConcordError
+from concord._held import Limiter, Lock, Service
+from concord._many import Batch, Read, Written
+from concord._responses import Entry
+from concord._retry import Retry
+from concord._transports import Transport
+from concord._txn import Txn, TxnResult
+from concord._watch import Watch
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+TIMEOUT_S_DEFAULT = 10.0
+BULK_CONCURRENCY = 8
+DEFAULT_URL = "http://127.0.0.1:4000"
+
+
+class Concord:
+    """A client of a Concord cluster. Threads may share it; after a fork, make another.
+
+    Every method that writes sends an idempotency key, the same over all attempts, so a retry never applies twice. What
+    each can raise is in `concord.ConcordError`'s tree; every method can raise Unauthorized, Forbidden, InvalidRequest,
+    TooManyRequests, Unavailable, ConnectionFailed, Timeout, and a write UnknownOutcome.
+
+    Args:
+        endpoints: a URL of a gateway, or several to go round.
+        token: see docs/tokens.md.
+        timeout: seconds that a call may take, all attempts and waits together, unless it names others.
+        consistency: of reads that name none. Stale reads know what this client wrote itself: the newest 10,000 keys.
+        retry: when to try again.
+        transport: for tests, or another HTTP library.
+
+    Raises:
+        ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str] = DEFAULT_URL,
+        *,
+        token: str = "",
+        timeout: float = TIMEOUT_S_DEFAULT,
+        consistency: Consistency = "linearizable",
+        retry: Retry | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        rng = random.Random()  # noqa: S311 - for jitter
+        urls = [endpoints] if isinstance(endpoints, str) else endpoints
+        core = Core(
+            Endpoints(urls, rng),
+            token=token,
+            timeout_s=timeout,
+            retry=retry or Retry(),
+            clock=time.monotonic,
+            rng=rng,
+        )
+        self._consistency = consistency
+        self._driver = Driver(core, transport or _default_transport())
+        self._workers = ThreadPoolExecutor(BULK_CONCURRENCY, "concord")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; nothing may be called afterwards."""
+        self._workers.shutdown()
+        self._driver.transport.close()
+
+    @overload
+    def get(
+        self,
+        key: str,
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Any: ...
+    @overload
+    def get(
+        self,
+        key: str,
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> T | None: ...
+    @overload
+    def get(
+        self,
+        key: str,
+        *,
+        type: type[T],
+        default: D,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> T | D: ...
+    def get(
+        self,
+        key: str,
+        *,
+        type: Any = Any,
+        default: Any = None,
+        consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """The value of a key, `default` when it is not there.
+
+        Args:
+            key: any UTF-8 of 1 to 1024 bytes.
+            type: what it has to be: anything that msgspec decodes, or bytes.
+            default: for a key that is not there.
+            consistency: linearizable, or stale: from any replica.
+            max_age_ms: how old a stale answer may be.
+            timeout: in seconds.
+
+        Raises:
+            InvalidValue: it is not of that type.
+        """
+        found = self.entry(key, type=type, consistency=consistency, max_age_ms=max_age_ms, timeout=timeout)
+        return default if found is None else found.value
+
+    @overload
+    def entry(
+        self,
+        key: str,
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry[Any] | None: ...
+    @overload
+    def entry(
+        self,
+        key: str,
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry[T] | None: ...
+    def entry(
+        self,
+        key: str,
+        *,
+        type: Any = Any,
+        consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
+        timeout: float | None = None,
+    ) -> Entry[Any] | None:
+        """A key with its revision and time to live; None when it is not there. As `get`."""
+        return self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+
+    def put(
+        self,
+        key: str,
+        value: object,
+        *,
+        ttl: int | None = None,
+        content_type: str | None = None,
+        if_absent: bool | None = None,
+        if_revision: int | None = None,
+        if_value: object = UNSET,
+        if_fence: int | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Set a key, and return its revision.
+
+        Args:
+            key: any UTF-8 of 1 to 1024 bytes.
+            value: any JSON (None, too), or bytes, which are kept as they are.
+            ttl: seconds to live, from 1; None for ever.
+            content_type: of a value of bytes.
+            if_absent: the key is not there (True), or is (False).
+            if_revision: the key has this revision; 0 for a key that is not there.
+            if_value: the key's value is equal to this as JSON.
+            if_fence: no greater fence was used on the key; this one is remembered.
+            timeout: in seconds.
+
+        Raises:
+            PreconditionFailed: a condition does not hold.
+            TooLarge: the value is over 1 MiB.
+        """
+        condition = _calls.conditions(if_absent, if_revision, if_value, if_fence)
+        return self._driver.run(_calls.put(key, value, ttl, condition, content_type), timeout)
+
+    def delete(
+        self,
+        key: str,
+        *,
+        if_revision: int | None = None,
+        if_value: object = UNSET,
+        if_fence: int | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Delete a key, and return whether it was there. Conditions as in `put`.
+
+        Raises:
+            PreconditionFailed: a condition does not hold.
+        """
+        return self._driver.run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
+
+    def ttl(self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None) -> int | None:
+        """The seconds that a key has left, rounded up; None for ever.
+
+        Raises:
+            NotFound: it is not there.
+        """
+        return self._driver.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+
+    def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
+        """Set the seconds that a key has left, and return its revision.
+
+        Raises:
+            NotFound: it is not there, or not any more.
+        """
+        return self._driver.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+
+    def increment(
+        self,
+        key: str,
+        by: int = 1,
+        *,
+        initial: int = 0,
+        ttl: int | None = None,
+        min: int | None = None,
+        max: int | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Add to a number, and return the new one. It counts once, however often it was tried.
+
+        Args:
+            key: of the number.
+            by: what to add.
+            initial: what a number that is not there counts as.
+            ttl: seconds to live of a number that is made by this.
+            min: the least that may come out.
+            max: the most that may come out.
+            timeout: in seconds.
+
+        Raises:
+            Conflict: it is no number, or would leave its range.
+        """
+        return self._driver.run(
+            _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
+        )
+
+    @overload
+    def get_many(
+        self, keys: Iterable[str], *, consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> Read[Any]: ...
+    @overload
+    def get_many(
+        self, keys: Iterable[str], *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> Read[T]: ...
+    def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        type: Any = Any,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> Read[Any]:
+        """Read any number of keys: 500 a request, some requests at a time. `timeout` is for each request."""
+        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
+        return _many.read(self._run_batches(batches, timeout))
+
+    def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
+        """Set any number of keys, each for itself; the result says what came of each. `.check()` raises."""
+        return _many.written(self._run_batches(_many.put_batches(items, ttl), timeout))
+
+    def delete_many(self, keys: Iterable[str], *, timeout: float | None = None) -> Written:
+        """Delete any number of keys; one that is not there is deleted, too."""
+        return _many.written(self._run_batches(_many.delete_batches(keys), timeout))
+
+    def touch_many(self, keys: Iterable[str], ttl: int, *, timeout: float | None = None) -> Written:
+        """Set the time to live of any number of keys; one that is not there has the error NotFound."""
+        return _many.written(self._run_batches(_many.touch_batches(keys, ttl), timeout))
+
+    def keys(
+        self, prefix: str = "", *, consistency: Consistency | None = None, timeout: float | None = None
+    ) -> Iterator[str]:
+        """All keys with a prefix, in order, read page by page; `timeout` is for each page."""
+        cursor, more = "", True
+        while more:
+            call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
+            page = self._driver.run(call, timeout)
+            yield from page.entries
+            cursor, more = page.cursor, bool(page.cursor)
+
+    @overload
+    def scan(
+        self, prefix: str = ..., *, consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> Iterator[Entry[Any]]: ...
+    @overload
+    def scan(
+        self, prefix: str = ..., *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+    ) -> Iterator[Entry[T]]: ...
+    def scan(
+        self,
+        prefix: str = "",
+        *,
+        type: Any = Any,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[Entry[Any]]:
+        """All keys with a prefix and their values, in order, read page by page; `timeout` is for each page."""
+        cursor, more = "", True
+        while more:
+            call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
+            page = self._driver.run(call, timeout)
+            yield from page.entries
+            cursor, more = page.cursor, bool(page.cursor)
+
+    def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:
+        """Do a transaction: all of it or nothing, at one revision.
+
+        Raises:
+            CrossGroup: its keys are not in one slot: give them a common `{tag}`.
+            NotFound: a step touches a key that is not there. Nothing was done.
+            Conflict: a step increments what is no number, or would leave its range. Nothing was done.
+        """
+        return self._driver.run(txn.call(), timeout)
+
+    def lock(self, name: str, *, ttl: int = 30, wait: float | None = None) -> Lock:
+        """A lock for a `with`: taken at its beginning, renewed in the background, given back at its end.
+
+        Args:
+            name: of the lock.
+            ttl: seconds after which it goes to another when this process is gone.
+            wait: seconds to wait for it; None for as long as it takes, 0 not at all.
+
+        Raises:
+            Conflict: from the `with`: another has it still.
+            LockLost: from the end of the `with`: it was lost within.
+        """
+        return Lock(self._driver, name, ttl, wait)
+
+    def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> Limiter:
+        """A rate limit: `limit` in each `window` seconds; `gcra` gives back little by little."""
+        return Limiter(
+            self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
+        )
+
+    def service(self, name: str) -> Service:
+        """A service: to register instances, and to find them."""
+        return Service(self._driver, name)
+
+    @overload
+    def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> Watch[Any]: ...
+    @overload
+    def watch(
+        self, prefix: str = ..., *, type: type[T], after: str = ..., patience: float | None = ...
+    ) -> Watch[T]: ...
+    def watch(self, prefix: str = "", *, type: Any = Any, after: str = "", patience: float | None = None) -> Watch[Any]:
+        """The present state of all keys with a prefix and then every change: an iterator that connects and goes on by itself.
+
+        Args:
+            prefix: of the keys.
+            type: of the values.
+            after: the `id` of an event to go on from; "" begins with the state.
+            patience: seconds to try without a connection before the error is raised; None for ever.
+        """
+        return Watch(self._driver, prefix, type, after=after, patience_s=patience)
+
+    def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> Iterator[Mapping[str, Any]]:
+        def run(batch: Batch[Any]) -> Mapping[str, Any]:
+            try:
+                return self._driver.follow(batch.plan(), timeout)
+            except ConcordError as error:
+                return dict.fromkeys(batch.keys, error)
+
+        listed = list(batches)
+        return map(run, listed) if len(listed) < 2 else self._workers.map(run, listed)
+
+
+def _default_transport() -> Transport:
+    from concord._urllib3 import Urllib3Transport  # noqa: PLC0415 - only who connects pays for it
+
+    return Urllib3Transport()

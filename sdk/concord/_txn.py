@@ -1,0 +1,124 @@
+"""Transactions: comparisons, and what is done when all of them hold, or when not. Keys of one slot, one revision."""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from concord import _calls, _values
+from concord._calls import Call
+from concord._responses import Found, body_decoder, parsed
+from concord._transports import Response
+
+Relation: TypeAlias = Literal["==", "!=", "<", ">"]
+
+
+class StepResult(msgspec.Struct, frozen=True):
+    """What one step did.
+
+    Attributes:
+        key: of the step.
+        found: whether the key was there; for a put and an increment always.
+        value: of a get and an increment; of a get bytes, if it is that.
+        revision: of the key, for a get and an increment; else 0.
+    """
+
+    key: str
+    found: bool
+    value: Any
+    revision: int
+
+
+class TxnResult(msgspec.Struct, frozen=True):
+    """What a transaction did: whether the comparisons held, and the results of the steps that were taken for that."""
+
+    succeeded: bool
+    results: list[StepResult]
+    revision: int
+
+
+class Steps:
+    """Steps in order. Each method adds one and returns this object."""
+
+    def __init__(self) -> None:
+        self.rendered: list[dict[str, Any]] = []
+
+    def put(self, key: str, value: object, *, ttl: int | None = None) -> "Steps":
+        """Set a key to JSON."""
+        return self._add("put", key, value=value, **({} if ttl is None else {"ttl": ttl}))
+
+    def get(self, key: str) -> "Steps":
+        """Read a key as the steps before left it."""
+        return self._add("get", key)
+
+    def delete(self, key: str) -> "Steps":
+        """Delete a key, which need not be there."""
+        return self._add("delete", key)
+
+    def touch(self, key: str, ttl: int) -> "Steps":
+        """Set the time to live of a key."""
+        return self._add("touch", key, ttl=ttl)
+
+    def increment(self, key: str, by: int = 1, *, initial: int = 0) -> "Steps":
+        """Add to a number."""
+        return self._add("increment", key, by=by, initial=initial)
+
+    def _add(self, op: str, key: str, **members: Any) -> "Steps":
+        self.rendered.append({"op": op, "key": key, **members})
+        return self
+
+
+class Txn:
+    """A transaction in the making; `client.commit(txn)` does it. All keys need a common `{tag}`.
+
+    Attributes:
+        then: the steps if all comparisons hold.
+        otherwise: the steps if not.
+    """
+
+    def __init__(self) -> None:
+        self.then = Steps()
+        self.otherwise = Steps()
+        self._compare: list[dict[str, Any]] = []
+
+    def if_exists(self, key: str, exists: bool = True) -> "Txn":  # noqa: FBT001, FBT002 - reads well
+        """The key is there, or is not."""
+        return self._when(key, exists=exists)
+
+    def if_value(self, key: str, value: object, op: Relation = "==") -> "Txn":
+        """The key's value compares like this as JSON."""
+        return self._when(key, value=value, op=op)
+
+    def if_revision(self, key: str, revision: int, op: Relation = "==") -> "Txn":
+        """The key's revision compares like this."""
+        return self._when(key, revision=revision, op=op)
+
+    def call(self) -> Call[TxnResult]:
+        """The operation."""
+        keys = [step["key"] for step in (*self.then.rendered, *self.otherwise.rendered)]
+        body = {"compare": self._compare, "success": self.then.rendered, "failure": self.otherwise.rendered}
+        return _calls.post(f"{_calls.API}/txn", body, _decode, is_write=True, keys=keys)
+
+    def _when(self, key: str, **members: Any) -> "Txn":
+        self._compare.append({"key": key, **members})
+        return self
+
+
+class _Data(msgspec.Struct, frozen=True):
+    succeeded: bool
+    results: list[Found]
+    revision: int
+
+
+_data = body_decoder(_Data)
+
+
+def _decode(response: Response) -> TxnResult:
+    data = parsed(_data, response).data
+    results = [_result(item) for item in data.results]
+    return TxnResult(data.succeeded, results, data.revision)
+
+
+def _result(item: Found) -> StepResult:
+    is_there = item.status == "ok" and item.deleted is not False
+    value = _values.decode(item.value, item.encoding, Any) if is_there else None
+    return StepResult(item.key, is_there, value, item.revision)

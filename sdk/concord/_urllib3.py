@@ -1,0 +1,100 @@
+"""The transport of the sync client, on urllib3."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
+from urllib3.exceptions import (
+    TimeoutError as Urllib3TimeoutError,
+)
+from urllib3.response import BaseHTTPResponse
+
+from concord._transports import CHUNK_BYTES, CONNECT_TIMEOUT_S, LIMIT_BODY_BYTES, Request, Response, TransportError
+
+POOL_CONNECTIONS = 64
+
+
+class Urllib3Stream:
+    """An answer that goes on."""
+
+    def __init__(self, response: BaseHTTPResponse) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes as they come."""
+        try:
+            while chunk := self._response.read1(CHUNK_BYTES):
+                yield chunk
+        except (HTTPError, OSError, ValueError) as error:
+            raise _failure(error) from error
+
+    def interrupt(self) -> None:
+        """Make the thread that reads come to the end."""
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # it has ended
+            self._response.shutdown()
+
+    def close(self) -> None:
+        """End it."""
+        self._response.close()
+
+
+class Urllib3Transport:
+    """A pool of connections for each gateway; threads may share it."""
+
+    def __init__(self) -> None:
+        self._pools = urllib3.PoolManager(num_pools=POOL_CONNECTIONS, maxsize=POOL_CONNECTIONS, retries=False)
+
+    def send(self, base_url: str, request: Request, timeout_s: float) -> Response:
+        """One request."""
+        try:
+            response = self._open(base_url, request, urllib3.Timeout(total=timeout_s, connect=CONNECT_TIMEOUT_S))
+            body = response.read(LIMIT_BODY_BYTES + 1)
+            if len(body) > LIMIT_BODY_BYTES:
+                response.close()
+                raise TransportError("the answer is too large", was_sent=True)
+            response.release_conn()
+        except (HTTPError, OSError) as error:
+            raise _failure(error) from error
+        return Response(response.status, response.headers, body)
+
+    def stream(self, base_url: str, request: Request, silence_s: float) -> Urllib3Stream:
+        """Begin an answer that goes on."""
+        try:
+            timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=silence_s)
+            return Urllib3Stream(self._open(base_url, request, timeout))
+        except (HTTPError, OSError) as error:
+            raise _failure(error) from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pools.clear()
+
+    def _open(self, base_url: str, request: Request, timeout: urllib3.Timeout) -> BaseHTTPResponse:
+        pool = self._pools.connection_from_url(base_url)
+        return pool.urlopen(
+            request.method,
+            request.target,
+            body=request.body or None,
+            headers=request.headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=timeout,
+            preload_content=False,
+            decode_content=False,
+        )
+
+
+def _failure(error: Exception) -> TransportError:
+    """Whether the request may have been heard: only a connection that was never made is sure."""
+    was_sent = not isinstance(error, NewConnectionError | ConnectTimeoutError)
+    timed_out = isinstance(error, ReadTimeoutError | Urllib3TimeoutError | TimeoutError) and was_sent
+    return TransportError(f"{type(error).__name__}: {error}", was_sent=was_sent, timed_out=timed_out)

@@ -1,0 +1,56 @@
+"""Values between Python and the wire: any JSON by msgspec, typed by `type=`; bytes as they are."""
+
+import base64
+import functools
+from typing import Any, TypeVar
+
+import msgspec
+
+from concord._errors import InvalidRequest, InvalidValue
+
+T = TypeVar("T")
+RAW_TYPE = "application/octet-stream"
+
+_encoder = msgspec.json.Encoder()
+
+
+def is_raw(value: object) -> bool:
+    """Whether a value goes as bytes instead of as JSON."""
+    return isinstance(value, bytes | bytearray | memoryview)
+
+
+def encode(value: object) -> bytes:
+    """JSON of a value.
+
+    Raises:
+        InvalidRequest: there is no JSON of it.
+    """
+    try:
+        return _encoder.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidRequest(f"value: {error}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """The decoder of JSON into a type; built once a type."""
+    return msgspec.json.Decoder(kind)
+
+
+def decode(raw: msgspec.Raw, encoding: str, kind: Any) -> Any:
+    """The value in a body: `raw` is its JSON, base64 when `encoding` says so; `kind` is the type that is wanted.
+
+    Raises:
+        InvalidValue: it is not of that type.
+    """
+    is_bytes = kind is bytes
+    if encoding == "base64":
+        if not is_bytes and kind is not Any:
+            raise InvalidValue("the value is bytes, ask for it with type=bytes")
+        return base64.b64decode(msgspec.json.decode(raw, type=str))
+    if is_bytes:
+        raise InvalidValue("the value is JSON, not bytes")
+    try:
+        return decoder(kind).decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"the value is not of the type asked for: {error}") from error

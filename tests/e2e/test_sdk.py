@@ -1,0 +1,297 @@
+"""Both clients against a real cluster: every operation, and what happens when gateways go away."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+import concord
+from concord import AsyncConcord, Concord, Txn
+from concord._coordination import lock_release
+from concord._held import Lock
+from tests.e2e.cluster import LocalCluster, local_cluster, wait_until
+
+MANY = 1200
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    flags = ("--gateways", "2", "--groups", "3", "--durability", "os")
+    with local_cluster(tmp_path_factory.mktemp("sdk") / "data", *flags) as cluster:
+        cluster.start()
+        yield cluster
+
+
+def urls(cluster: LocalCluster) -> list[str]:
+    return [f"http://127.0.0.1:{cluster.port + number}" for number in (0, 1)]
+
+
+@pytest.fixture
+def client(cluster: LocalCluster) -> Iterator[Concord]:
+    with Concord(urls(cluster)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected(cluster: LocalCluster) -> AsyncIterator[AsyncConcord]:
+    async with AsyncConcord(urls(cluster)) as client:
+        yield client
+
+
+class Flag(msgspec.Struct):
+    enabled: bool
+    share: float
+
+
+def test_one_key_sync(client: Concord) -> None:
+    assert client.get("one/a") is None
+    assert client.get("one/a", type=int, default=5) == 5
+    revision = client.put("one/a", Flag(enabled=True, share=0.5), ttl=100)
+    assert client.get("one/a", type=Flag) == Flag(enabled=True, share=0.5)
+    assert client.entry("one/a") == concord.Entry("one/a", {"enabled": True, "share": 0.5}, revision, 100)
+    assert client.ttl("one/a") == 100
+    assert client.touch("one/a", 50) > revision
+    with pytest.raises(concord.PreconditionFailed):
+        client.put("one/a", 1, if_revision=revision)
+    with pytest.raises(concord.PreconditionFailed):
+        client.put("one/a", 1, if_absent=True)
+    client.put("one/a", None, if_value={"share": 0.5, "enabled": True})
+    entry = client.entry("one/a")
+    assert entry is not None
+    assert entry.value is None
+    assert client.delete("one/a", if_revision=entry.revision) is True
+    assert client.delete("one/a") is False
+    with pytest.raises(concord.NotFound):
+        client.touch("one/a", 1)
+    with pytest.raises(concord.NotFound):
+        client.ttl("one/a")
+    client.put("one/b", b"\x00\xff", ttl=9, content_type="image/png", if_absent=True)
+    assert client.get("one/b", type=bytes) == b"\x00\xff"
+    assert client.get("one/b") == b"\x00\xff"
+    assert [client.increment("one/n", 5, initial=10, max=20) for _ in range(2)] == [15, 20]
+    with pytest.raises(concord.Conflict):
+        client.increment("one/n", max=20)
+    for key in (".", "..", "bulk", "one/x/ttl", "one/ä ?#%"):
+        client.put(key, key)
+        client.touch(key, 100)
+        assert client.get(key, consistency="stale") == key
+        client.delete(key)
+
+
+def test_one_key_async(cluster: LocalCluster) -> None:
+    async def main() -> None:
+        async with connected(cluster) as client:
+            assert await client.get("two/a", type=int, default=5) == 5
+            revision = await client.put("two/a", Flag(enabled=True, share=0.5), ttl=100)
+            assert await client.get("two/a", type=Flag, consistency="stale") == Flag(enabled=True, share=0.5)
+            entry = await client.entry("two/a")
+            assert entry == concord.Entry("two/a", {"enabled": True, "share": 0.5}, revision, 100)
+            assert await client.ttl("two/a") == 100
+            assert await client.touch("two/a", 50) > revision
+            with pytest.raises(concord.PreconditionFailed):
+                await client.put("two/a", 1, if_revision=revision)
+            assert await client.delete("two/a") is True
+            with pytest.raises(concord.NotFound):
+                await client.touch("two/a", 1)
+            await client.put("two/b", b"\x00\xff")
+            assert await client.get("two/b", type=bytes) == b"\x00\xff"
+            assert await client.increment("two/n", 5, initial=10) == 15
+            for key in (".", "..", "bulk", "two/x/ttl", "two/ä ?#%"):
+                await client.put(key, key)
+                await client.touch(key, 100)
+                assert await client.get(key) == key
+                await client.delete(key)
+
+    asyncio.run(main())
+
+
+def test_many_keys_sync(client: Concord) -> None:
+    items: dict[str, object] = {f"many/{number:05}": number for number in range(MANY)} | {"many/raw": b"\x01"}
+    assert sorted(client.put_many(items).check().done) == sorted(items)
+    found = client.get_many([*items, "many/none"], consistency="stale").check()
+    assert found.values == items
+    assert found.missing == ["many/none"]
+    assert list(client.keys("many/")) == sorted(items)
+    assert {entry.key: entry.value for entry in client.scan("many/")} == items
+    touched = client.touch_many([*items, "many/none"], 100)
+    assert len(touched.done) == len(items)
+    assert isinstance(touched.errors["many/none"], concord.NotFound)
+    client.delete_many(items).check()
+    assert list(client.keys("many/")) == []
+    assert client.get_many([]).entries == {}
+
+
+def test_many_keys_async(cluster: LocalCluster) -> None:
+    async def main() -> None:
+        async with connected(cluster) as client:
+            items: dict[str, object] = {f"lots/{number:05}": number for number in range(MANY)}
+            (await client.put_many(items)).check()
+            assert (await client.get_many(items)).check().values == items
+            assert [key async for key in client.keys("lots/")] == sorted(items)
+            assert {entry.key: entry.value async for entry in client.scan("lots/", type=int)} == items
+            (await client.touch_many(items, 100)).check()
+            (await client.delete_many(items)).check()
+            assert [key async for key in client.keys("lots/")] == []
+
+    asyncio.run(main())
+
+
+def test_transactions(client: Concord, cluster: LocalCluster) -> None:
+    txn = Txn().if_exists("{t}a", exists=False)
+    txn.then.put("{t}a", 1).increment("{t}n", 2, initial=3)
+    txn.otherwise.get("{t}a").delete("{t}none")
+    done = client.commit(txn)
+    assert (done.succeeded, [one.value for one in done.results]) == (True, [None, 5])
+
+    async def again() -> concord.TxnResult:
+        async with connected(cluster) as other:
+            return await other.commit(txn)
+
+    result = asyncio.run(again())
+    assert (result.succeeded, [one.value for one in result.results]) == (False, [1, None])
+    crossing = Txn()
+    crossing.then.put("{t}a", 1).put("{u}a", 1)
+    with pytest.raises(concord.CrossGroup):
+        client.commit(crossing)
+
+
+def test_threads_share_a_client_and_a_killed_gateway_costs_no_increment(client: Concord, cluster: LocalCluster) -> None:
+    def count() -> None:
+        for _ in range(60):
+            client.increment("shared/n", timeout=30)
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    cluster.kill("gateway1")
+    for thread in threads:
+        thread.join()
+    assert client.get("shared/n", type=int) == 480
+
+
+def steal(client: Concord, lock: Lock) -> None:
+    """Give the lock away behind its holder's back."""
+    client._driver.run(lock_release(lock.name, lock.owner, lock.fence))
+
+
+def test_a_lock_is_exclusive_fenced_and_given_back(client: Concord) -> None:
+    inside: list[int] = []
+
+    def enter() -> None:
+        with client.lock("exclusive", ttl=5) as lock:
+            inside.append(lock.fence)
+            assert len(inside) % 2 == 1
+            client.put("exclusive/n", lock.fence, if_fence=lock.fence)
+            inside.append(lock.fence)
+
+    threads = [threading.Thread(target=enter) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(inside) == 12
+    assert inside == sorted(inside)
+    assert len(set(inside)) == 6
+    with client.lock("exclusive"), pytest.raises(concord.Conflict) as raised, client.lock("exclusive", wait=0):
+        pass
+    assert raised.value.holder is not None
+
+
+async def lose_async(client: AsyncConcord) -> None:
+    async with client.lock("lost", ttl=1) as lock:
+        await client._driver.run(lock_release(lock.name, lock.owner, lock.fence))
+        await asyncio.sleep(20)
+
+
+def test_the_body_is_told_when_the_lock_is_lost(client: Concord, cluster: LocalCluster) -> None:
+    def lose() -> None:
+        with client.lock("lost", ttl=1) as lock:
+            steal(client, lock)
+            assert lock.lost.wait(20)
+            with pytest.raises(concord.LockLost):
+                lock.check()
+
+    with pytest.raises(concord.LockLost):
+        lose()
+
+    async def main() -> None:
+        async with connected(cluster) as other:
+            with pytest.raises(concord.LockLost):
+                await lose_async(other)
+            async with other.lock("lost", wait=0) as lock:
+                assert lock.fence > 0
+
+    asyncio.run(main())
+
+
+def test_limits_and_services(client: Concord, cluster: LocalCluster) -> None:
+    limiter = client.limiter("calls", 2, 3600)
+    assert [limiter.acquire().allowed for _ in range(3)] == [True, True, False]
+    with pytest.raises(concord.Timeout):
+        limiter.wait(wait=0.1)
+    assert client.limiter("often", 1, 1, algorithm="gcra").wait(wait=5).allowed
+    service = client.service("web")
+    with service.register("one", "10.0.0.1", 8080, metadata={"zone": "a"}, ttl=2):
+        (found,) = service.instances()
+        assert (found.instance, found.address, found.port, found.metadata) == ("one", "10.0.0.1", 8080, {"zone": "a"})
+        client.delete("services/web/one")
+        wait_until(lambda: len(service.instances()) == 1, "the heartbeat registers it again")
+    assert service.instances() == []
+
+    async def main() -> None:
+        async with connected(cluster) as other:
+            assert not (await other.limiter("calls", 2, 3600).acquire()).allowed
+            async with other.service("web").register("two", "10.0.0.2", 80):
+                assert [one.instance for one in await other.service("web").instances()] == ["two"]
+            assert await other.service("web").instances() == []
+
+    asyncio.run(main())
+
+
+def test_a_watch_goes_on_when_its_gateway_is_restarted(client: Concord, cluster: LocalCluster) -> None:
+    """Both gateways are restarted in turn, so that the stream, wherever it is, has to move."""
+    client.put("seen/0", 0)
+    with client.watch("seen/", type=int) as watch:
+        assert next(watch).kind == "state"
+        assert next(watch).kind == "synced"
+        for number in range(1, 5):
+            if number % 2:
+                cluster.kill(f"gateway{number // 2 + 1}", signal.SIGTERM if number == 1 else signal.SIGKILL)
+            client.put(f"seen/{number}", number, timeout=30)
+            event = next(watch)
+            assert (event.kind, event.key, event.value) == ("put", f"seen/{number}", number)
+            wait_until(lambda: all(process.pid for process in cluster.processes()), "the gateways are back", 30)
+        client.delete("seen/4", timeout=30)
+        event = next(watch)
+        assert event.kind == "delete"
+    with client.watch("seen/", after=event.id) as watch:
+        assert next(watch).kind == "synced"
+
+    async def main() -> list[concord.Event[int]]:
+        async with connected(cluster) as other, other.watch("seen/", type=int) as events:
+            told: list[concord.Event[int]] = []
+            async for event in events:
+                told.append(event)
+                if event.kind == "synced":
+                    await other.put("seen/9", 9)
+                if event.kind == "put":
+                    return told
+            return []
+
+    assert [event.kind for event in asyncio.run(main())] == ["state"] * 4 + ["synced", "put"]
+
+
+def test_a_watch_that_is_closed_by_another_thread_ends(client: Concord) -> None:
+    watch = client.watch("quiet/")
+    assert next(watch).kind == "synced"
+    rest: list[object] = []
+    reader = threading.Thread(target=lambda: rest.extend(watch))
+    reader.start()
+    watch.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert rest == []

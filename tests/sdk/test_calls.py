@@ -1,0 +1,119 @@
+"""What is sent, and how many keys become few requests."""
+
+import itertools
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import concord
+from concord import _calls, _many
+from concord._calls import NO_CONDITION
+from concord._core import OwnWrites
+from concord._responses import Entry
+from concord._transports import Response
+from gateway.paths import Shape, key_in, parse
+from tests.sdk.fake import World, ok, refused
+
+KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
+
+
+@given(
+    KEYS | st.sampled_from([".", "..", "bulk", "a/../b", "x/ttl", "x/touch", "%", "%2F", "a?b#c", "\x00", "/", "//"])
+)
+def test_the_gateway_reads_the_key_that_was_meant(key: str) -> None:
+    target = _calls.get(key, Any, "linearizable", None).request.target.partition("?")[0]
+    parsed = parse("GET", target.encode())
+    assert parsed.shape is Shape.KEY
+    assert key_in(parsed) == key
+    for call, shape in (
+        (_calls.ttl(key, "linearizable", None), Shape.TTL),
+        (_calls.touch(key, 1, NO_CONDITION), Shape.TOUCH),
+        (_calls.increment(key, by=1, initial=0, ttl=None, minimum=None, maximum=None), Shape.INCREMENT),
+    ):
+        parsed = parse(call.request.method, call.request.target.encode())
+        assert parsed.shape is shape
+        assert key_in(parsed) == key
+
+
+@pytest.mark.parametrize("key", ["", "\ud800"])
+def test_a_key_that_is_none_is_refused_before_anything_is_sent(key: str) -> None:
+    with pytest.raises(concord.InvalidRequest):
+        _calls.get(key, Any, "linearizable", None)
+
+
+@pytest.mark.parametrize("value", [object(), "\ud800", {1j: 2}])
+def test_a_value_that_is_no_json_is_refused_before_anything_is_sent(value: object) -> None:
+    with pytest.raises(concord.InvalidRequest):
+        _calls.put("k", value, None, NO_CONDITION, None)
+
+
+def test_conditions_go_into_the_body_and_with_bytes_into_headers() -> None:
+    condition = _calls.conditions(None, 5, None, 0)
+    body = msgspec.json.decode(_calls.put("k", 1, 9, condition, None).request.body)
+    assert body == {"value": 1, "ttl": 9, "if_revision": 5, "if_value": None, "if_fence": 0}
+
+    def headers(if_absent: object, if_revision: int | None) -> dict[str, str]:
+        condition = _calls.conditions(None if if_absent is None else bool(if_absent), if_revision, _calls.UNSET, None)
+        return dict(_calls.put("k", b"x", 9, condition, "text/plain").request.headers)
+
+    plain = {"content-type": "text/plain"}
+    assert headers(None, None) == plain
+    assert headers(None, 5) == plain | {"if-match": '"5"'}
+    assert headers(None, 0) == headers(True, None) == plain | {"if-none-match": "*"}
+    assert headers(False, None) == plain | {"if-match": "*"}
+    with pytest.raises(concord.InvalidRequest):
+        _calls.put("k", b"x", None, condition, None)
+
+
+@given(st.lists(st.tuples(st.integers(), st.integers(0, 30))), st.integers(1, 7), st.integers(1, 50))
+def test_splitting_loses_nothing_and_keeps_both_limits(items: list[tuple[int, int]], most: int, size: int) -> None:
+    numbered = [((index, cost), cost) for index, (_, cost) in enumerate(items)]
+    parts = list(_many._parts(numbered, most, size))
+    assert [item for part in parts for item in part] == [item for item, _ in numbered]
+    assert all(0 < len(part) <= most for part in parts)
+    assert all(len(part) == 1 or sum(cost for _, cost in part) <= size for part in parts)
+    for part, after in itertools.pairwise(parts):
+        assert len(part) == most or sum(cost for _, cost in part) + after[0][1] > size
+
+
+def test_a_batch_whose_values_are_too_large_for_one_answer_is_read_in_halves() -> None:
+    found: dict[str, str] = {}
+
+    def told(*keys: str) -> Response:
+        return ok({key: {"status": "ok", "value": key, "revision": 1} for key in keys})
+
+    world = World(refused(413, "BATCH_TOO_LARGE"), told("a"), told("b"))
+    (batch,) = _many.get_batches(["a", "b", "a"], str, "linearizable", OwnWrites())
+    plan = batch.plan()
+    step = next(plan)
+    try:
+        while True:
+            try:
+                result = world.run(step)  # type: ignore[arg-type] # there are no sleeps in it
+            except concord.ConcordError as error:
+                step = plan.throw(error)
+            else:
+                step = plan.send(result)
+    except StopIteration as stop:
+        found.update(_many.read([stop.value]).values)
+    assert found == {"a": "a", "b": "b"}
+
+
+def test_keys_that_were_written_lately_are_not_read_stale() -> None:
+    own = OwnWrites(keys_max=2)
+    for key in ("a", "b", "c"):
+        own.note([key], ok({}, etag='"3"'))
+    batches = list(_many.get_batches(["a", "b", "c"], Any, "stale", own))
+    assert [list(batch.keys) for batch in batches] == [["b", "c"], ["a"]]
+
+
+def test_each_key_is_in_one_place_of_a_result() -> None:
+    outcome: _many.Read[int] = _many.read(
+        [{"a": Entry("a", 1, 1), "b": concord.NotFound(""), "c": concord.Unavailable("")}]
+    )
+    assert (outcome.values, outcome.missing, list(outcome.errors)) == ({"a": 1}, ["b"], ["c"])
+    with pytest.raises(concord.Unavailable):
+        outcome.check()

@@ -1,0 +1,109 @@
+"""When what is held is renewed, when it is lost, and how locks and limits are waited for."""
+
+import threading
+from typing import Any
+
+import pytest
+
+import concord
+from concord._coordination import Grant, Permit, limit_acquire, take_lock, wait_for_permit
+from concord._core import Plan, Sleep
+from concord._held import Keeper
+from concord._leases import Lease
+
+
+def test_a_lease_is_sure_from_the_sending_and_renewed_after_a_third() -> None:
+    lease = Lease(30.0, 100.0)
+    assert lease.pause_s(100.0) == 10.0
+    assert not lease.is_over(129.9)
+    assert lease.is_over(130.0)
+    lease.renewed(110.0)
+    assert lease.pause_s(111.0) == 9.0
+    assert not lease.is_over(139.0)
+
+
+def test_a_renewal_that_fails_is_tried_again_before_it_is_over() -> None:
+    lease, now, tries = Lease(3.0, 0.0), 0.0, 0
+    while not lease.is_over(now := now + lease.pause_s(now)):
+        lease.failed(now)
+        tries += 1
+    assert 4 <= tries <= 40
+    assert now == 3.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def advance(plan: Plan[Any], answer: object) -> object:
+    """The next step, or what the plan returned."""
+    try:
+        return plan.throw(answer) if isinstance(answer, Exception) else plan.send(answer)
+    except StopIteration as stop:
+        return stop.value
+
+
+def test_a_lock_is_waited_for_as_long_as_it_was_said() -> None:
+    clock = Clock()
+    plan = take_lock("l", "me", 30, wait_s=40.0, clock=clock)
+    first = next(plan)
+    assert not isinstance(first, Sleep)
+    assert first.wait_s == 30.0
+    clock.now = 30.0
+    second = advance(plan, concord.Conflict("held"))
+    assert getattr(second, "wait_s", None) == 10.0
+    clock.now = 40.0
+    with pytest.raises(concord.Conflict):
+        advance(plan, concord.Conflict("held"))
+
+
+def test_a_lock_that_came_late_is_renewed_before_it_is_trusted() -> None:
+    clock = Clock()
+    plan = take_lock("l", "me", 10, wait_s=None, clock=clock)
+    next(plan)
+    clock.now = 25.0
+    renewal = advance(plan, 7)
+    assert getattr(renewal, "request").target.endswith("/renew")  # noqa: B009 - the type is of any step
+    clock.now = 25.5
+    assert advance(plan, None) == Grant(7, 25.0)
+
+
+def test_a_lock_that_came_at_once_is_sure_from_the_sending() -> None:
+    plan = take_lock("l", "me", 10, wait_s=0.0, clock=Clock())
+    next(plan)
+    assert advance(plan, 7) == Grant(7, 0.0)
+
+
+def test_a_limit_is_asked_again_when_it_said_that_it_may_help_and_not_beyond_the_wait() -> None:
+    clock = Clock()
+    plan = wait_for_permit(limit_acquire("l", 1, 60, cost=1, algorithm="fixed"), wait_s=5.0, clock=clock)
+    call = next(plan)
+    assert advance(plan, Permit(False, 0, 2000, 2000)) == Sleep(2.0)
+    clock.now = 2.0
+    assert advance(plan, None) is call
+    with pytest.raises(concord.Timeout):
+        advance(plan, Permit(False, 0, 9000, 9000))
+
+
+@pytest.mark.parametrize("failure", [concord.Conflict("taken"), concord.Unavailable("away")])
+def test_a_lease_that_cannot_be_renewed_is_lost(failure: concord.ConcordError) -> None:
+    lost, clock = threading.Event(), Clock()
+
+    def renew(left_s: float) -> None:
+        clock.now += left_s
+        raise failure
+
+    keeper = Keeper(Lease(0.01, 0.0), renew, clock, lost)
+    assert lost.wait(10)
+    keeper.stop()
+
+
+def test_a_lease_that_is_stopped_is_not_lost() -> None:
+    lost = threading.Event()
+    keeper = Keeper(Lease(30.0, 0.0), lambda _: None, Clock(), lost)
+    keeper.stop()
+    assert not lost.is_set()
