@@ -17,9 +17,11 @@ from concord._core import Core
 from concord._driver import AsyncDriver
 from concord._endpoints import Endpoints
 from concord._errors import ConcordError
+from concord._flags import AsyncFlags
 from concord._many import Batch, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
+from concord._sessions import AsyncSessions
 from concord._transports import AsyncTransport
 from concord._txn import Txn, TxnResult
 
@@ -300,6 +302,14 @@ class AsyncConcord:
     ) -> AsyncWatch[Any]:
         """See `Concord.watch`."""
         return AsyncWatch(self._driver, prefix, type, after=after, patience_s=patience)
+
+    def flags(self, prefix: str = "flags/", *, timeout: float | None = None) -> AsyncFlags:
+        """See `Concord.flags`."""
+        return AsyncFlags(self.watch(prefix), prefix, self._driver.core.timeout_s if timeout is None else timeout)
+
+    def sessions(self, prefix: str = "session/", *, ttl: int = 1800) -> AsyncSessions:
+        """See `Concord.sessions`."""
+        return AsyncSessions(self._driver, prefix, ttl)
 
     async def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> list[Mapping[str, Any]]:
         slots = asyncio.Semaphore(BULK_CONCURRENCY)

@@ -45,6 +45,10 @@ class AsyncWatch(Generic[T]):
     async def __anext__(self) -> Event[T]:
         return await anext(self._events)
 
+    def age_s(self) -> float:
+        """Seconds since a gateway was last heard."""
+        return self._driver.core.clock() - self._watching.heard_at
+
     async def close(self) -> None:
         """End the watch: its iteration stops."""
         self._closed.set()

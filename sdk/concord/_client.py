@@ -14,10 +14,12 @@ from concord._core import Core
 from concord._driver import Driver
 from concord._endpoints import Endpoints
 from concord._errors import ConcordError
+from concord._flags import Flags
 from concord._held import Limiter, Lock, Service
 from concord._many import Batch, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
+from concord._sessions import Sessions
 from concord._transports import Transport
 from concord._txn import Txn, TxnResult
 from concord._watch import Watch
@@ -384,6 +386,19 @@ class Concord:
             patience: seconds to try without a connection before the error is raised; None for ever.
         """
         return Watch(self._driver, prefix, type, after=after, patience_s=patience)
+
+    def flags(self, prefix: str = "flags/", *, timeout: float | None = None) -> Flags:
+        """A local copy of all keys with a prefix for a `with`: reads ask nobody, changes are pushed.
+
+        Args:
+            prefix: of the keys.
+            timeout: seconds that the first whole state may take.
+        """
+        return Flags(self.watch(prefix), prefix, self._driver.core.timeout_s if timeout is None else timeout)
+
+    def sessions(self, prefix: str = "session/", *, ttl: int = 1800) -> Sessions:
+        """A store of sessions, each gone `ttl` seconds after it was last saved or touched."""
+        return Sessions(self._driver, prefix, ttl)
 
     def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> Iterator[Mapping[str, Any]]:
         def run(batch: Batch[Any]) -> Mapping[str, Any]:

@@ -48,6 +48,10 @@ class Watch(Generic[T]):
     def __next__(self) -> Event[T]:
         return next(self._events)
 
+    def age_s(self) -> float:
+        """Seconds since a gateway was last heard."""
+        return self._driver.core.clock() - self._watching.heard_at
+
     def close(self) -> None:
         """End the watch: its iteration stops."""
         self._closed.set()

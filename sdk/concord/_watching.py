@@ -58,6 +58,10 @@ class Watching(Generic[T]):
         rng: for jitter.
         patience_s: how long to try without a connection, None for ever.
         now: monotonic, in seconds.
+
+    Attributes:
+        heard_at: when the last byte came; at first, when the watch was made.
+        is_over: whether the gateway has ended the present stream.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class Watching(Generic[T]):
         self._retry = retry
         self._rng = rng
         self._patience_s = patience_s
-        self._heard_at = now
+        self.heard_at = now
         self._failures = 0
         self._keys: set[str] = set()
         self._restated: set[str] | None = None
@@ -101,7 +105,7 @@ class Watching(Generic[T]):
             InvalidValue: a value is not of the type that was asked for.
             StreamError: the stream is none.
         """
-        self._heard_at, self._failures = now, 0
+        self.heard_at, self._failures = now, 0
         for block in self._parser.feed(chunk):
             if self.is_over:
                 return
@@ -118,7 +122,7 @@ class Watching(Generic[T]):
         """
         if isinstance(error, ConcordError) and not error.retryable:
             raise error
-        if self._patience_s is not None and now - self._heard_at > self._patience_s:
+        if self._patience_s is not None and now - self.heard_at > self._patience_s:
             if isinstance(error, ConcordError):
                 raise error
             raise Unavailable(f"no connection for {self._patience_s} s: {error}")

@@ -295,3 +295,33 @@ def test_a_watch_that_is_closed_by_another_thread_ends(client: Concord) -> None:
     reader.join(10)
     assert not reader.is_alive()
     assert rest == []
+
+
+def test_flags_and_sessions(client: Concord, cluster: LocalCluster) -> None:
+    client.put("flags/dark", {"enabled": True, "share": 0.5})
+    client.put("flags/old", 1)
+    with client.flags() as flags:
+        assert flags.get("dark", Flag(enabled=False, share=0.0), type=Flag) == Flag(enabled=True, share=0.5)
+        client.delete("flags/old")
+        client.put("flags/new", True)
+        wait_until(lambda: flags.get("new", False) and flags.get("old") is None, "the changes are known")
+        assert flags.age_s < 20
+        with pytest.raises(concord.InvalidValue):
+            flags.get("new", Flag(enabled=False, share=0.0), type=Flag)
+    sessions = client.sessions(ttl=100)
+    session = sessions.create({"user": "ada"})
+    assert sessions.load(session) == {"user": "ada"}
+    assert sessions.touch(session)
+
+    async def main() -> None:
+        async with connected(cluster) as other, other.flags() as flags:
+            assert flags.get("new", False) is True
+            assert flags.get("none", 3) == 3
+            store = other.sessions()
+            assert await store.load(session) == {"user": "ada"}
+            await store.delete(session)
+            assert await store.touch(session) is False
+            assert await store.load(await store.create([1])) == [1]
+
+    asyncio.run(main())
+    assert sessions.load(session) is None
