@@ -30,6 +30,7 @@ BY_CODE: dict[str, type[ConcordError]] = {
     "TOO_MANY_REQUESTS": errors.TooManyRequests,
     "INTERNAL": errors.ServerFault,
     "CLUSTER_UNAVAILABLE": errors.Unavailable,
+    "REQUEST_TIMEOUT": errors.Timeout,
     "TIMEOUT": errors.Timeout,
     _UNKNOWN_ITEM: errors.UnknownOutcome,
 }
