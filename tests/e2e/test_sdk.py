@@ -1,6 +1,7 @@
 """Both clients against a real cluster: every operation, and what happens when gateways go away."""
 
 import asyncio
+import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ import concord
 from concord import AsyncConcord, Concord, Txn
 from concord._coordination import lock_release
 from concord._held import Lock
-from tests.e2e.cluster import LocalCluster, local_cluster, wait_until
+from tests.e2e.cluster import ROOT, LocalCluster, local_cluster, wait_until
 
 MANY = 1200
 
@@ -325,3 +326,12 @@ def test_flags_and_sessions(client: Concord, cluster: LocalCluster) -> None:
 
     asyncio.run(main())
     assert sessions.load(session) is None
+
+
+def test_the_tour_is_true(cluster: LocalCluster) -> None:
+    page = (ROOT / "docs" / "sdk.md").read_text().replace("http://127.0.0.1:4000", cluster.url)
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) > 5
+    names: dict[str, object] = {"__name__": "tour"}
+    for block in blocks:
+        exec(compile(block, "docs/sdk.md", "exec"), names)  # noqa: S102 - our own page

@@ -1,0 +1,43 @@
+"""Typical user code: mypy strict checks it with everything else, so what it asserts of types is true."""
+
+from typing import Any, assert_type
+
+from msgspec import Struct
+
+from concord import AsyncConcord, Concord, Entry, Event, Read, Txn, TxnResult, Written
+
+
+class Pool(Struct):
+    size: int
+
+
+def sync(client: Concord) -> None:
+    assert_type(client.get("k", type=Pool), Pool | None)
+    assert_type(client.get("k", type=int, default=0), int)
+    assert_type(client.get("k", type=Pool, default="none"), Pool | str)
+    assert_type(client.entry("k", type=bytes), Entry[bytes] | None)
+    assert_type(client.put("k", Pool(1), ttl=3), int)
+    assert_type(client.delete("k"), bool)
+    assert_type(client.ttl("k"), int | None)
+    assert_type(client.get_many(["k"], type=Pool), Read[Pool])
+    assert_type(client.get_many(["k"]).check().values, dict[str, Any])
+    assert_type(client.put_many({"k": 1}), Written)
+    assert_type(next(client.scan("k", type=Pool)).value, Pool)
+    assert_type(client.commit(Txn()), TxnResult)
+    for event in client.watch("k", type=Pool):
+        assert_type(event, Event[Pool])
+    with client.lock("k") as lock, client.flags() as flags:
+        assert_type(lock.fence, int)
+        assert_type(flags.get("k", default=True), bool)
+
+
+async def asynchronous(client: AsyncConcord) -> None:
+    assert_type(await client.get("k", type=Pool), Pool | None)
+    assert_type(await client.get("k", type=int, default=0), int)
+    assert_type(await client.get_many(["k"], type=Pool), Read[Pool])
+    async for entry in client.scan("k", type=Pool):
+        assert_type(entry, Entry[Pool])
+    async for event in client.watch("k", type=Pool):
+        assert_type(event, Event[Pool])
+    async with client.lock("k") as lock:
+        assert_type(lock.fence, int)
