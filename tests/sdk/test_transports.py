@@ -131,6 +131,25 @@ def test_an_answer_that_is_not_whole_may_have_been_heard(send: Sender, text: byt
     assert (raised.value.was_sent, raised.value.timed_out) == (True, False)
 
 
+def test_a_gateway_that_takes_a_write_and_dies_may_have_heard_it(send: Sender) -> None:
+    """Even when the library repeats it by itself and finds nobody there."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        head(connection)
+        listener.close()
+        connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(TransportError) as raised:
+        send(url, Request("PUT", "/x", {"content-type": "application/json"}, b"{}"), 5.0)
+    thread.join()
+    assert raised.value.was_sent
+
+
 @pytest.mark.parametrize("behave", [silent, dripping])
 def test_an_answer_that_does_not_come_in_time_may_have_been_heard(send: Sender, behave: Behaviour) -> None:
     with server(behave) as url, pytest.raises(TransportError) as raised:
