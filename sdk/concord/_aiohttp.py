@@ -1,6 +1,11 @@
-"""The transport of the asyncio client, on aiohttp (`pip install 'concord[async]'`)."""
+"""The transport of the asyncio client, on aiohttp (`pip install 'concord[async]'`).
+
+After a connection that was closed aiohttp repeats a PUT or a DELETE by itself. When the repeat cannot connect, its error says
+nothing of the first, so whether a request may have been heard is noted by a trace (`Attempt`).
+"""
 
 from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
 
 import aiohttp
 from yarl import URL
@@ -8,6 +13,13 @@ from yarl import URL
 from concord._transports import CHUNK_BYTES, CONNECT_TIMEOUT_S, LIMIT_BODY_BYTES, Request, Response, TransportError
 
 CONNECTIONS_MAX = 64
+
+
+class Attempt:
+    """Whether anything of a request was sent, over all that aiohttp makes of it."""
+
+    def __init__(self) -> None:
+        self.was_sent = False
 
 
 class AiohttpStream:
@@ -24,7 +36,7 @@ class AiohttpStream:
             while chunk := await self._response.content.readany():
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from error
+            raise _failure(error, was_sent=True) from error
 
     async def close(self) -> None:
         """End it."""
@@ -40,21 +52,23 @@ class AiohttpTransport:
     async def send(self, base_url: str, request: Request, timeout_s: float) -> Response:
         """One request."""
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
+        attempt = Attempt()
         try:
-            async with self._open(base_url, request, timeout) as response:
+            async with self._open(base_url, request, timeout, attempt) as response:
                 if (response.content_length or 0) > LIMIT_BODY_BYTES:
                     raise TransportError("the answer is too large", was_sent=True)
                 return Response(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from error
+            raise _failure(error, was_sent=attempt.was_sent) from error
 
     async def stream(self, base_url: str, request: Request, silence_s: float) -> AiohttpStream:
         """Begin an answer that goes on."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=silence_s)
+        attempt = Attempt()
         try:
-            return AiohttpStream(await self._open(base_url, request, timeout))
+            return AiohttpStream(await self._open(base_url, request, timeout, attempt))
         except (aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from error
+            raise _failure(error, was_sent=attempt.was_sent) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -63,13 +77,14 @@ class AiohttpTransport:
             self._session = None
 
     def _open(
-        self, base_url: str, request: Request, timeout: aiohttp.ClientTimeout
+        self, base_url: str, request: Request, timeout: aiohttp.ClientTimeout, attempt: Attempt
     ) -> "aiohttp.client._RequestContextManager":
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                trace_configs=[_tracing()],
                 read_bufsize=CHUNK_BYTES,
                 skip_auto_headers={"accept-encoding", "accept", "content-type", "user-agent"},
             )
@@ -80,11 +95,23 @@ class AiohttpTransport:
             headers=request.headers,
             allow_redirects=False,
             timeout=timeout,
+            trace_request_ctx=attempt,
         )
 
 
-def _failure(error: Exception) -> TransportError:
-    """Whether the request may have been heard: only a connection that was never made is sure."""
-    was_sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+def _tracing() -> aiohttp.TraceConfig:
+    """Notes in the Attempt that sending has begun."""
+    config = aiohttp.TraceConfig()
+
+    async def note(
+        _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        context.trace_request_ctx.was_sent = True
+
+    config.on_request_headers_sent.append(note)
+    return config
+
+
+def _failure(error: Exception, *, was_sent: bool) -> TransportError:
     timed_out = isinstance(error, TimeoutError) and was_sent
     return TransportError(f"{type(error).__name__}: {error}", was_sent=was_sent, timed_out=timed_out)

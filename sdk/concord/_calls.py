@@ -195,6 +195,8 @@ def _read(
 ) -> Call[T]:
     plain = Call(request=Request("GET", target + query.removesuffix("?")), decode=decode, keys=(key,))
     if consistency == "linearizable":
+        if max_age_ms is not None:
+            raise InvalidRequest("max_age_ms: only for reads with consistency=stale")
         return plain
     asked = query + ("" if query.endswith("?") else "&") + "consistency=stale"
     asked += "" if max_age_ms is None else f"&max_age_ms={max_age_ms}"

@@ -194,12 +194,22 @@ class _Attempts(Generic[T]):
         core.endpoints.answered(url)
         if call.is_write:
             core.own_writes.note(call.keys, heard)
-        result = call.decode(heard)
+        try:
+            result = call.decode(heard)
+        except errors.ServerFault as fault:
+            raise self._placed(fault) from fault.__cause__
         if self._partial is not None and call.merge is not None:
             result = call.merge(self._partial.result, result)
         is_behind = call.fallback is not None and core.own_writes.is_behind(call.keys[0], heard)
         self._partial = _Answered(result, is_behind)
         return self._partial
+
+    def _placed(self, fault: errors.ServerFault) -> ConcordError:
+        """An answer that is not a gateway's leaves a write unknown, and a read as it was."""
+        if fault.applied == "unknown" and self._call.is_write:
+            return errors.UnknownOutcome(fault.message, status=fault.status)
+        fault.applied = False
+        return fault
 
     def _lost(self, failure: TransportError) -> ConcordError:
         if self._call.is_write and failure.was_sent:

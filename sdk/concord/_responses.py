@@ -131,8 +131,8 @@ def _foreign(response: Response) -> ConcordError:
         refused = error(message, status=response.status)
         refused.retry_after_s = retry_after_s(response.headers)
         return refused
-    if response.status in {502, 504}:
-        return errors.UnknownOutcome(message, status=response.status)
+    if response.status >= 500 or response.status == 200:
+        return errors.ServerFault(message, status=response.status, retryable=True, applied="unknown")
     return errors.ServerFault(message, status=response.status)
 
 
@@ -158,8 +158,7 @@ def parsed(decoder: msgspec.json.Decoder[T], response: Response) -> T:
     try:
         return decoder.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"an answer that no Concord gives: {error}"
-        raise errors.ServerFault(message, status=response.status) from error
+        raise _foreign(response) from error
 
 
 def found(response: Response) -> Found:

@@ -81,7 +81,10 @@ class AsyncStream(Protocol):
 
 
 class Transport(Protocol):
-    """An HTTP client with a pool of connections; threads may share it. Follows no redirects and retries nothing."""
+    """An HTTP client with a pool of connections; threads may share it. Follows no redirects.
+
+    What it repeats by itself, after a connection that was closed, is what has an idempotency key or is a read.
+    """
 
     def send(self, base_url: str, request: Request, timeout_s: float) -> Response:
         """One request; raises TransportError."""

@@ -1,6 +1,7 @@
 """The transport of the sync client, on urllib3."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 
 import urllib3
@@ -54,12 +55,10 @@ class Urllib3Transport:
 
     def send(self, base_url: str, request: Request, timeout_s: float) -> Response:
         """One request."""
+        deadline = time.monotonic() + timeout_s
         try:
             response = self._open(base_url, request, urllib3.Timeout(total=timeout_s, connect=CONNECT_TIMEOUT_S))
-            body = response.read(LIMIT_BODY_BYTES + 1)
-            if len(body) > LIMIT_BODY_BYTES:
-                response.close()
-                raise TransportError("the answer is too large", was_sent=True)
+            body = _body(response, deadline)
             response.release_conn()
         except (HTTPError, OSError) as error:
             raise _failure(error) from error
@@ -91,6 +90,19 @@ class Urllib3Transport:
             preload_content=False,
             decode_content=False,
         )
+
+
+def _body(response: BaseHTTPResponse, deadline: float) -> bytes:
+    """The whole body; the library's time limit is for each read, ours for all of them."""
+    body = bytearray()
+    while chunk := response.read1(CHUNK_BYTES):
+        body += chunk
+        if len(body) > LIMIT_BODY_BYTES or time.monotonic() > deadline:
+            response.close()
+            timed_out = len(body) <= LIMIT_BODY_BYTES
+            message = "the answer took too long" if timed_out else "the answer is too large"
+            raise TransportError(message, was_sent=True, timed_out=timed_out)
+    return bytes(body)
 
 
 def _failure(error: Exception) -> TransportError:

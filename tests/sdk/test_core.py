@@ -117,7 +117,9 @@ def test_every_code_of_the_api_has_its_exception_and_is_retried_only_if_it_may_h
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (Response(502, {}, b"<html>"), concord.UnknownOutcome),
+        (Response(502, {}, b"<html>"), concord.ServerFault),
+        (Response(429, {}, b"<html>"), concord.TooManyRequests),
+        (Response(503, {}, b"<html>"), concord.Unavailable),
         (Response(404, {}, b"<html>"), concord.ServerFault),
         (Response(200, {}, b"<html>"), concord.ServerFault),
         (Response(200, {}, b'{"data":{"value":"\xff"}}'), concord.InvalidValue),
@@ -126,8 +128,18 @@ def test_every_code_of_the_api_has_its_exception_and_is_retried_only_if_it_may_h
     ],
 )
 def test_an_answer_of_something_else_is_an_error_of_ours(answer: Response, kind: type[concord.ConcordError]) -> None:
-    with pytest.raises(kind):
+    with pytest.raises(kind) as raised:
         World(answer, retry=Retry(attempts_max=1)).run(read())
+    assert raised.value.applied is False
+
+
+@pytest.mark.parametrize("status", [200, 500, 502, 504])
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"data":[]}'])
+def test_an_answer_of_something_else_leaves_a_write_unknown_until_it_is_repeated(status: int, body: bytes) -> None:
+    strange = Response(status, {}, body)
+    with pytest.raises(concord.UnknownOutcome):
+        World(strange, retry=Retry(attempts_max=1)).run(write())
+    assert World(strange, DONE).run(write()) == 7
 
 
 def test_a_gateway_that_cannot_be_reached_is_passed_over_at_once_and_for_a_while() -> None:
