@@ -172,6 +172,7 @@ def test_threads_share_a_client_and_a_killed_gateway_costs_no_increment(client: 
     for thread in threads:
         thread.join()
     assert client.get("shared/n", type=int) == 480
+    wait_until(lambda: all(process.pid for process in cluster.processes()), "the gateway is back", 30)
 
 
 def steal(client: Concord, lock: Lock) -> None:
@@ -230,7 +231,7 @@ def test_the_body_is_told_when_the_lock_is_lost(client: Concord, cluster: LocalC
 
 
 def test_limits_and_services(client: Concord, cluster: LocalCluster) -> None:
-    limiter = client.limiter("calls", 2, 3600)
+    limiter = client.limiter("calls", 2, 3600, algorithm="gcra")
     assert [limiter.acquire().allowed for _ in range(3)] == [True, True, False]
     with pytest.raises(concord.Timeout):
         limiter.wait(wait=0.1)
@@ -245,7 +246,7 @@ def test_limits_and_services(client: Concord, cluster: LocalCluster) -> None:
 
     async def main() -> None:
         async with connected(cluster) as other:
-            assert not (await other.limiter("calls", 2, 3600).acquire()).allowed
+            assert not (await other.limiter("calls", 2, 3600, algorithm="gcra").acquire()).allowed
             async with other.service("web").register("two", "10.0.0.2", 80):
                 assert [one.instance for one in await other.service("web").instances()] == ["two"]
             assert await other.service("web").instances() == []
@@ -329,7 +330,8 @@ def test_flags_and_sessions(client: Concord, cluster: LocalCluster) -> None:
 
 
 def test_the_tour_is_true(cluster: LocalCluster) -> None:
-    page = (ROOT / "docs" / "sdk.md").read_text().replace("http://127.0.0.1:4000", cluster.url)
+    page = "".join((ROOT / name).read_text() for name in ("README.md", "docs/sdk.md"))
+    page = page.replace("http://127.0.0.1:4000", cluster.url)
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert len(blocks) > 5
     names: dict[str, object] = {"__name__": "tour"}
