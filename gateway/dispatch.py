@@ -123,7 +123,7 @@ class Dispatcher:
             self._on_refused("gateway")
             self._unmatched.count(_FULL.status)
             await self._hold_back()
-            await send(_FULL_HEAD)
+            await send(_FULL_HEAD if await discard_body(scope, receive) else _FULL_CLOSING_HEAD)
             await send(_FULL_BODY)
             return
         if self._tracer is None:
@@ -260,6 +260,11 @@ async def _clear(answer: Answer, request: Request | None, scope: HTTPScope, rece
     """The answer to a request that was refused, whose body may not have been looked at: its connection can go on, or it says so."""
     if (request is not None and request.has_read) or _CLOSE in answer.headers or await discard_body(scope, receive):
         return answer
+    return _closing(answer)
+
+
+def _closing(answer: Answer) -> Answer:
+    """The answer as the last one of its connection."""
     return msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
 
 
@@ -319,4 +324,5 @@ async def _stream(stream: Stream, receive: Receive, send: Send, *, has_body: boo
 
 _FULL = ApiError(ApiCode.CLUSTER_UNAVAILABLE, "the gateway has as many requests under way as it allows").answer()
 _FULL_HEAD = _head(_FULL)
+_FULL_CLOSING_HEAD = _head(_closing(_FULL))
 _FULL_BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": _FULL.body, "more_body": False}

@@ -12,6 +12,7 @@ from gateway.errors import ApiCode, ApiError, invalid
 from gateway.limits import HttpLimits, Place, body_due_s
 from wire.messages import Consistency
 
+DISCARD_BYTES = 64 << 10
 DISCARD_S = 0.5
 TIMEOUT_HEADER = b"x-concord-timeout-ms"
 
@@ -174,10 +175,11 @@ async def discard_body(scope: HTTPScope, receive: Receive) -> bool:
     """
     headers = dict(scope["headers"])
     announced = headers.get(b"content-length", b"0")
-    if b"transfer-encoding" in headers or not announced.isdigit() or len(announced) > 5:
+    if b"transfer-encoding" in headers or not announced.isdigit() or len(announced) > 18:
         return False
-    if int(announced) == 0:
-        return True
+    size = int(announced)
+    if not 0 < size <= DISCARD_BYTES:
+        return size == 0
     try:
         async with asyncio.timeout(DISCARD_S):
             while True:

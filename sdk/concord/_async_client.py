@@ -1,8 +1,6 @@
 """The client for asyncio: the same operations as `Concord`, each one awaited."""
 
 import asyncio
-import random
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -13,9 +11,7 @@ from concord._async_watch import AsyncWatch
 from concord._calls import UNSET, Consistency
 from concord._client import BULK_CONCURRENCY, DEFAULT_URL, TIMEOUT_S_DEFAULT
 from concord._coordination import Algorithm
-from concord._core import Core
-from concord._driver import AsyncDriver
-from concord._endpoints import Endpoints
+from concord._driver import AsyncDriver, make_core
 from concord._errors import ConcordError
 from concord._flags import AsyncFlags
 from concord._many import Batch, Read, Written
@@ -45,16 +41,7 @@ class AsyncConcord:
         retry: Retry | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
-        rng = random.Random()  # noqa: S311 - for jitter
-        urls = [endpoints] if isinstance(endpoints, str) else endpoints
-        core = Core(
-            Endpoints(urls, rng),
-            token=token,
-            timeout_s=timeout,
-            retry=retry or Retry(),
-            clock=time.monotonic,
-            rng=rng,
-        )
+        core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
         self._driver = AsyncDriver(core, transport or _default_transport())
 

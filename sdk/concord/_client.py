@@ -1,7 +1,5 @@
 """The client for programs with threads, or with none."""
 
-import random
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -10,9 +8,7 @@ from typing import Any, Self, TypeVar, overload
 from concord import _calls, _coordination, _many
 from concord._calls import UNSET, Consistency
 from concord._coordination import Algorithm
-from concord._core import Core
-from concord._driver import Driver
-from concord._endpoints import Endpoints
+from concord._driver import Driver, make_core
 from concord._errors import ConcordError
 from concord._flags import Flags
 from concord._held import Limiter, Lock, Service
@@ -61,16 +57,7 @@ class Concord:
         retry: Retry | None = None,
         transport: Transport | None = None,
     ) -> None:
-        rng = random.Random()  # noqa: S311 - for jitter
-        urls = [endpoints] if isinstance(endpoints, str) else endpoints
-        core = Core(
-            Endpoints(urls, rng),
-            token=token,
-            timeout_s=timeout,
-            retry=retry or Retry(),
-            clock=time.monotonic,
-            rng=rng,
-        )
+        core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
         self._driver = Driver(core, transport or _default_transport())
         self._workers = ThreadPoolExecutor(BULK_CONCURRENCY, "concord")

@@ -1,15 +1,32 @@
 """The two that do what the core only describes: one in threads, one in an event loop."""
 
 import asyncio
+import random
 import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 from concord._calls import Call
 from concord._core import Core, Plan, Send, Sleep, Steps
+from concord._endpoints import Endpoints
 from concord._errors import ConcordError
+from concord._retry import Retry
 from concord._transports import AsyncTransport, Response, Transport, TransportError
 
 T = TypeVar("T")
+
+
+def make_core(endpoints: str | Sequence[str], *, token: str, timeout_s: float, retry: Retry | None) -> Core:
+    """The core of a client, with the clock and the chance of this machine; see `Concord` for the arguments.
+
+    Raises:
+        ValueError: an argument is wrong.
+    """
+    rng = random.Random()  # noqa: S311 - for jitter
+    urls = [endpoints] if isinstance(endpoints, str) else endpoints
+    return Core(
+        Endpoints(urls, rng), token=token, timeout_s=timeout_s, retry=retry or Retry(), clock=time.monotonic, rng=rng
+    )
 
 
 class Driver:
