@@ -44,6 +44,21 @@ def append(path: Path, record: Record) -> None:
         file.write(msgspec.json.encode(record) + b"\n")
 
 
+def last_seed(records: Iterable[Record]) -> int:
+    """The greatest seed that these runs of a simulation tried; 0 when there were none."""
+    return max((_first_seed(record) + _seeds(record) - 1 for record in records), default=0)
+
+
+def _first_seed(record: Record) -> int:
+    words = record.command.split()
+    return int(words[words.index("--first") + 1]) if "--first" in words else 1
+
+
+def _seeds(record: Record) -> int:
+    seeds = record.figures.get("seeds", 0)
+    return int(seeds) if isinstance(seeds, int | float) else 0
+
+
 def totals(records: Iterable[Record]) -> dict[str, float]:
     """Figures of several runs of one step: counts are added up; figures in seconds (`…_s`) are the worst of all."""
     found: dict[str, float] = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tests.proof.page import page
-from tests.proof.records import Record, append, load
+from tests.proof.records import Record, append, last_seed, load
 from tests.proof.steps import STEPS, Figures, Step
 
 ROOT = Path(__file__).parents[2]
@@ -78,11 +78,9 @@ def main() -> int:
 
 
 def _used(step: Step) -> int:
-    """How many seeds earlier runs of the step have used up, so that no run repeats another's."""
+    """The greatest seed of earlier runs of the step, so that no run repeats another's."""
     mine = [record for record in load(RECORDS) if record.step == step.name]
-    if step.unit == "seeds":
-        return int(sum(value for record in mine if isinstance(value := record.figures.get("seeds"), int | float)))
-    return len(mine)
+    return last_seed(mine) if step.unit == "seeds" else len(mine)
 
 
 if __name__ == "__main__":

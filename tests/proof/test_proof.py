@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.proof.page import page
-from tests.proof.records import Record, append, load, totals
+from tests.proof.records import Record, append, last_seed, load, totals
 from tests.proof.steps import STEPS, Figures
 
 STEP = STEPS[0]
@@ -44,3 +44,15 @@ def test_every_step_names_its_program_and_its_amount() -> None:
         module, *flags = step.command(7, 11)
         assert (root / module.replace(".", "/")).parent.is_dir()
         assert step.unit == "once" or {"7", "11"} <= set(flags)
+
+
+def test_the_next_run_begins_after_the_greatest_seed_that_was_tried_not_after_as_many_as_were() -> None:
+    def tried(first: int, seeds: float) -> Record:
+        return Record(
+            "sim-3", "c", "2026-01-01", f"python -m x --first {first}", 1.0, ok=True, figures={"seeds": seeds}
+        )
+
+    assert last_seed([]) == 0
+    assert last_seed([Record("sim-3", "c", "d", "python -m x", 1.0, ok=True, figures={"seeds": 2000})]) == 2000
+    assert last_seed([tried(4001, 1000.0), tried(1, 2000.0)]) == 5000
+    assert last_seed([tried(1, 0.0)]) == 0
