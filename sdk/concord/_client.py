@@ -343,6 +343,7 @@ class Concord:
 
         Raises:
             Conflict: from the `with`: another has it still.
+            UnknownOutcome: from the `with`: it may have been granted, and then nobody has it for `ttl` seconds.
             LockLost: from the end of the `with`: it was lost within.
         """
         return Lock(self._driver, name, ttl, wait)

@@ -6,6 +6,7 @@ import msgspec
 
 from concord import _calls, _values
 from concord._calls import Call
+from concord._errors import Timeout, UnknownOutcome
 from concord._responses import Found, body_decoder, parsed
 from concord._transports import Response
 
@@ -93,10 +94,13 @@ class Txn:
         return self._when(key, revision=revision, op=op)
 
     def call(self) -> Call[TxnResult]:
-        """The operation."""
-        keys = [step["key"] for step in (*self.then.rendered, *self.otherwise.rendered)]
+        """The operation. One that only reads is no write, so its outcome is never unknown."""
+        steps = [*self.then.rendered, *self.otherwise.rendered]
         body = {"compare": self._compare, "success": self.then.rendered, "failure": self.otherwise.rendered}
-        return _calls.post(f"{_calls.API}/txn", body, _decode, is_write=True, keys=keys)
+        is_write = any(step["op"] != "get" for step in steps)
+        keys = [step["key"] for step in steps] if is_write else ()
+        decode = _decode if is_write else _decode_read
+        return _calls.post(f"{_calls.API}/txn", body, decode, is_write=is_write, keys=keys)
 
     def _when(self, key: str, **members: Any) -> "Txn":
         self._compare.append({"key": key, **members})
@@ -116,6 +120,13 @@ def _decode(response: Response) -> TxnResult:
     data = parsed(_data, response).data
     results = [_result(item) for item in data.results]
     return TxnResult(data.succeeded, results, data.revision)
+
+
+def _decode_read(response: Response) -> TxnResult:
+    try:
+        return _decode(response)
+    except UnknownOutcome as error:  # a gateway says so of every transaction
+        raise Timeout(error.message, retryable=error.retryable, status=error.status) from error
 
 
 def _result(item: Found) -> StepResult:

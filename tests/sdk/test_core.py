@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 import concord
-from concord import Retry, _calls
+from concord import Retry, Txn, _calls
 from concord._calls import NO_CONDITION, Call
+from concord._core import Heard
 from concord._endpoints import Endpoints
 from concord._responses import BY_CODE
 from concord._transports import Response
@@ -99,6 +100,20 @@ def test_a_refusal_by_the_group_settles_an_ambiguous_write() -> None:
 def test_a_read_is_never_of_unknown_outcome() -> None:
     with pytest.raises(concord.ConnectionFailed):
         World(LOST, retry=Retry(attempts_max=1)).run(read())
+
+
+@pytest.mark.parametrize("heard", [LOST, SILENT, UNKNOWN])
+def test_of_a_transaction_that_only_reads_the_outcome_is_never_unknown(heard: Heard) -> None:
+    txn = Txn().if_exists("a")
+    txn.then.get("a")
+    for more, unknown in ((lambda: None, False), (lambda: txn.otherwise.put("a", 1), True)):
+        more()
+        world = World(heard, retry=Retry(attempts_max=1))
+        with pytest.raises(concord.ConcordError) as raised:
+            world.run(txn.call())
+        assert isinstance(raised.value, concord.UnknownOutcome) is unknown
+        assert raised.value.applied == ("unknown" if unknown else False)
+        assert bool(world.header("idempotency-key")[0]) is unknown
 
 
 @pytest.mark.parametrize("code", list(ApiCode))

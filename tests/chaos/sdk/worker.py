@@ -58,11 +58,13 @@ class Sight:
         self.seen: list[list[Told]] = [[]]
         self._left = set(ends)
         self._is_synced = False
+        self.begun = threading.Event()
 
     def take(self, event: Event[Any]) -> bool:
         """One more; whether it was the last that is of interest."""
         if event.kind == "synced":
             self._is_synced = True
+            self.begun.set()
             return False
         if event.kind == STATE and self._is_synced:
             self.seen.append([])
@@ -115,7 +117,9 @@ def work_in_threads(orders: Orders) -> Report:
 
     watcher = threading.Thread(target=look)
     threads = [threading.Thread(target=driven, args=(live(one, pause, orders.until_ns),)) for one in singles]
-    for thread in (watcher, *threads):
+    watcher.start()
+    sight.begun.wait(WATCH_TIMEOUT_S)
+    for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
@@ -146,6 +150,7 @@ async def work_in_tasks(orders: Orders) -> Report:
             faults.append(f"a watch raised {error!r}")
 
     watcher = asyncio.create_task(look())
+    await asyncio.to_thread(sight.begun.wait, WATCH_TIMEOUT_S)
     async with asyncio.TaskGroup() as group:
         for single in singles:
             group.create_task(live(single, asyncio.sleep, orders.until_ns))
