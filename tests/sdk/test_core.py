@@ -242,3 +242,17 @@ def test_what_was_known_of_a_bulk_write_is_told_when_the_connection_is_lost_afte
     outcomes = world.run(_calls.bulk_write("bulk", b"{}", ["a", "b"]))
     assert outcomes["a"] is None
     assert isinstance(outcomes["b"], concord.Unavailable)
+
+
+@pytest.mark.parametrize("lost", [LOST, SILENT, UNKNOWN, Response(502, {}, b"<html>")])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_a_lost_attempt_at_a_bulk_write_may_have_applied_is_unknown(lost: Heard, *, is_first: bool) -> None:
+    told = {"a": "ok", "b": "CLUSTER_UNAVAILABLE", "c": "not_found"}
+    items = [{"key": key, "status": "ok" if how == "ok" else "error", "error": how} for key, how in told.items()]
+    script = [lost, ok(items)] if is_first else [ok(items), lost]
+    world = World(*script, retry=Retry(attempts_max=2))
+    outcomes = world.run(_calls.bulk_write("bulk/touch", b"{}", list(told)))
+    assert outcomes["a"] is None
+    assert isinstance(outcomes["b"], concord.UnknownOutcome)
+    assert outcomes["b"].applied == "unknown"
+    assert isinstance(outcomes["c"], concord.NotFound)
