@@ -187,7 +187,15 @@ class AsyncService:
     def register(
         self, instance: str, address: str, port: int, *, metadata: object = None, ttl: int = 10
     ) -> AsyncRegistration:
-        """An instance that lives within an `async with`; it is gone `ttl` seconds after its process died."""
+        """An instance that lives within an `async with`, whose end raises if it could not be taken out.
+
+        Args:
+            instance: its name, one of the service's.
+            address: where it is.
+            port: where it listens.
+            metadata: any JSON that says more of it.
+            ttl: seconds after which it is gone when its process died.
+        """
         return AsyncRegistration(self._driver, self._name, Instance(instance, address, port, metadata), ttl)
 
     async def instances(self, *, timeout: float | None = None) -> list[Instance]:
