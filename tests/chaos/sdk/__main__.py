@@ -64,15 +64,30 @@ class Workers:
             for _ in self._orders
         ]
         for process, one in zip(self._processes, self._orders, strict=True):
-            assert process.stdin is not None
-            process.stdin.write(msgspec.json.encode(one) + b"\n")
-            process.stdin.flush()
+            self._tell(process, msgspec.json.encode(one) + b"\n")
+
+    def begin(self, seconds: float) -> int:
+        """Let all clients live for so long once all watches have begun; the end, on the monotonic clock."""
+        self._wait_for(b"ready\n")
+        until_ns = time.monotonic_ns() + int(seconds * 1e9)
+        for process in self._processes:
+            self._tell(process, b"%d\n" % until_ns)
+        return until_ns
 
     def wait_for_clients(self) -> None:
         """Wait until all clients have ended; the watches go on."""
+        self._wait_for(b"done\n")
+
+    def _wait_for(self, word: bytes) -> None:
         for process in self._processes:
             assert process.stdout is not None
-            assert process.stdout.readline() == b"done\n", "a process of clients has ended early"
+            assert process.stdout.readline() == word, "a process of clients has ended early"
+
+    @staticmethod
+    def _tell(process: subprocess.Popen[bytes], line: bytes) -> None:
+        assert process.stdin is not None
+        process.stdin.write(line)
+        process.stdin.flush()
 
     def reports(self) -> list[Report]:
         """What they have to tell, once they have ended."""
@@ -89,8 +104,8 @@ class Workers:
 
 
 @contextmanager
-def at_work(scene: Scene, processes: int, clients: int, until_ns: int, ends: list[str]) -> Iterator[Workers]:
-    """Processes of clients, which begin at once."""
+def at_work(scene: Scene, processes: int, clients: int, ends: list[str]) -> Iterator[Workers]:
+    """Processes of clients."""
     urls = [f"http://127.0.0.1:{one.ports[0]}" for one in scene.cluster.processes() if one.role == "gateway"]
     with TemporaryDirectory(prefix="concord-chaos-sdk-") as folder:
         workers = Workers(
@@ -101,7 +116,6 @@ def at_work(scene: Scene, processes: int, clients: int, until_ns: int, ends: lis
                 urls,
                 f"{scene.seed}/{number}",
                 time.monotonic_ns(),
-                until_ns,
                 ends,
                 f"{folder}/{number}",
             )
@@ -137,10 +151,9 @@ def chaos(scene: Scene, minutes: float, processes: int, clients: int) -> None:
     scene.cluster.start()
     caller = Caller(scene)
     ends = [f"{WATCHED}{{{key}}}" for key in caller.keys_by_group("end", _groups(caller)).values()]
-    until_ns = time.monotonic_ns() + int(minutes * 60e9)
     nemesis = Nemesis(scene)
-    with at_work(scene, processes, clients, until_ns, ends) as workers:
-        nemesis.strike_until(until_ns)
+    with at_work(scene, processes, clients, ends) as workers:
+        nemesis.strike_until(workers.begin(60 * minutes))
         workers.wait_for_clients()
         wait_until(caller.is_whole, "the cluster is whole again", LAST_CALL_S)
         urls = [f"http://127.0.0.1:{scene.cluster.port}"]

@@ -1,4 +1,7 @@
-"""A process of clients: reads its orders from stdin, says `done` when they have ended, and leaves its report in a file."""
+"""A process of clients: reads its orders from stdin and leaves its report in a file.
+
+It says `ready` when its watch has begun, reads until when its clients are to live, and says `done` when they have ended.
+"""
 
 import asyncio
 import random
@@ -35,7 +38,6 @@ class Orders(msgspec.Struct, frozen=True):
         urls: of the gateways.
         seed: of chance.
         began_ns: when the first period began, on the monotonic clock.
-        until_ns: when to end.
         ends: keys that are put to END when all clients have ended; then the watch has seen everything.
         report: where it goes.
     """
@@ -46,7 +48,6 @@ class Orders(msgspec.Struct, frozen=True):
     urls: list[str]
     seed: str
     began_ns: int
-    until_ns: int
     ends: list[str]
     report: str
 
@@ -97,10 +98,6 @@ def _single(orders: Orders, number: int, client: Client) -> Single:
     return Single(client, Notes(orders.first + number, timeout_s), rng, Keys(orders.began_ns))
 
 
-def _over(orders: Orders) -> float:
-    return WATCH_TIMEOUT_S + (orders.until_ns - time.monotonic_ns()) / 1e9
-
-
 def work_in_threads(orders: Orders) -> Report:
     """Threads that share clients."""
     shared = [Concord(orders.urls, timeout=timeout_s) for timeout_s in TIMEOUTS_S]
@@ -116,15 +113,15 @@ def work_in_threads(orders: Orders) -> Report:
             faults.append(f"a watch raised {error!r}")
 
     watcher = threading.Thread(target=look)
-    threads = [threading.Thread(target=driven, args=(live(one, pause, orders.until_ns),)) for one in singles]
     watcher.start()
-    sight.begun.wait(WATCH_TIMEOUT_S)
+    until_ns = _wait_for_the_others(sight)
+    threads = [threading.Thread(target=driven, args=(live(one, pause, until_ns),)) for one in singles]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    _say_done()
-    watcher.join(_over(orders))
+    _say("done")
+    watcher.join(WATCH_TIMEOUT_S)
     watch.close()
     watcher.join()
     for client in shared:
@@ -140,29 +137,38 @@ async def work_in_tasks(orders: Orders) -> Report:
 
     async def look() -> None:
         try:
-            async with asyncio.timeout(_over(orders)), shared[0].watch(WATCHED) as watch:
+            async with shared[0].watch(WATCHED) as watch:
                 async for event in watch:
                     if sight.take(event):
                         return
-        except TimeoutError:
-            faults.append(f"a watch has not told everything within {WATCH_TIMEOUT_S} s")
         except ConcordError as error:
             faults.append(f"a watch raised {error!r}")
 
     watcher = asyncio.create_task(look())
-    await asyncio.to_thread(sight.begun.wait, WATCH_TIMEOUT_S)
+    until_ns = await asyncio.to_thread(_wait_for_the_others, sight)
     async with asyncio.TaskGroup() as group:
         for single in singles:
-            group.create_task(live(single, asyncio.sleep, orders.until_ns))
-    _say_done()
-    await watcher
+            group.create_task(live(single, asyncio.sleep, until_ns))
+    _say("done")
+    try:
+        await asyncio.wait_for(watcher, WATCH_TIMEOUT_S)
+    except TimeoutError:
+        faults.append(f"a watch has not told everything within {WATCH_TIMEOUT_S} s")
     for client in shared:
         await client.close()
     return _reported([single.notes for single in singles], sight, faults)
 
 
-def _say_done() -> None:
-    sys.stdout.write("done\n")
+def _wait_for_the_others(sight: Sight) -> int:
+    """Until when to live: told when no watch misses any more what other processes write first."""
+    if not sight.begun.wait(WATCH_TIMEOUT_S):
+        raise TimeoutError("the watch has not begun")
+    _say("ready")
+    return int(sys.stdin.buffer.readline())
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
 
