@@ -103,7 +103,20 @@ def test_reports_add_up() -> None:
 
 def test_both_clients_hold_their_word_for_some_seconds_of_chaos(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
-    words = ["--minutes", "0.1", "--processes", "2", "--clients", "4", "--groups", "3", "--json", str(written)]
+    words = [
+        "--minutes",
+        "0.1",
+        "--processes",
+        "2",
+        "--clients",
+        "4",
+        "--groups",
+        "3",
+        "--gateways",
+        "2",
+        "--json",
+        str(written),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos.sdk", *words],
         cwd=ROOT,

@@ -41,7 +41,6 @@ from tests.e2e.cluster import ROOT, wait_until
 from tests.linearizability import Kind, Operation, Scalar
 from tests.linearizability.watching import PUT, Written
 
-GATEWAYS = 3
 READER = -1
 LAST_CALL_S = 60.0  # for clients to end
 DRAWN_MAX = 10
@@ -165,7 +164,7 @@ def chaos(scene: Scene, minutes: float, processes: int, clients: int) -> None:
     report.written += closing
     final = read_back(urls, {one.key for one in report.operations})
     _judge(scene, report, final)
-    _show(scene, report, nemesis.struck)
+    _show(scene, report, nemesis.struck, minutes)
 
 
 def _groups(caller: Caller) -> int:
@@ -205,12 +204,13 @@ def _judge(scene: Scene, report: Report, final: list[Operation]) -> None:
     scene.figures |= {"keys": verdict.keys, "operations checked": verdict.operations}
 
 
-def _show(scene: Scene, report: Report, struck: Counter[str]) -> None:
+def _show(scene: Scene, report: Report, struck: Counter[str], minutes: float) -> None:
     by_end = Counter[str]()
     for name, count in report.outcomes.items():
         by_end[name.partition(": ")[2]] += count
     unknown = sum(one.returned_ns is None for one in report.operations)
     scene.figures |= {
+        "minutes": minutes,
         "strikes": struck.total(),
         **struck,
         "calls": by_end.total(),
@@ -236,6 +236,7 @@ def main() -> int:
     """Run the program."""
     flags = parser(__doc__, rounds=1)
     flags.add_argument("--minutes", type=float, default=10.0, help="(%(default)s)")
+    flags.add_argument("--gateways", type=int, default=3, help="(%(default)s)")
     flags.add_argument("--processes", type=int, default=4, help="of clients (%(default)s)")
     flags.add_argument("--clients", type=int, default=6, help="in each process (%(default)s)")
     arguments = flags.parse_args()
@@ -243,7 +244,7 @@ def main() -> int:
     def scenario(scene: Scene) -> None:
         chaos(scene, arguments.minutes, arguments.processes, arguments.clients)
 
-    return play(arguments, scenario, more_flags=("--gateways", str(GATEWAYS)))
+    return play(arguments, scenario, more_flags=("--gateways", str(arguments.gateways)))
 
 
 if __name__ == "__main__":
