@@ -11,7 +11,7 @@ from concord._calls import Call
 from concord._coordination import Instance, Permit
 from concord._driver import AsyncDriver
 from concord._errors import ConcordError, Conflict, LockLost
-from concord._leases import Lease
+from concord._leases import Heartbeat, Lease
 
 _log = logging.getLogger("concord")
 
@@ -160,7 +160,7 @@ class AsyncRegistration:
         driver = self._driver
         sent_at = driver.core.clock()
         await driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = AsyncKeeper(Lease(self._ttl, sent_at), self._beat, driver.core.clock, lambda: None)
+        self._keeper = AsyncKeeper(Heartbeat(self._ttl, sent_at), self._beat, driver.core.clock, lambda: None)
         return self
 
     async def __aexit__(

@@ -11,7 +11,7 @@ from concord._calls import Call
 from concord._coordination import Instance, Permit
 from concord._driver import Driver
 from concord._errors import ConcordError, Conflict, LockLost
-from concord._leases import Lease
+from concord._leases import Heartbeat, Lease
 
 _log = logging.getLogger("concord")
 
@@ -154,7 +154,7 @@ class Registration:
         driver = self._driver
         sent_at = driver.core.clock()
         driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = Keeper(Lease(self._ttl, sent_at), self._beat, driver.core.clock, threading.Event())
+        self._keeper = Keeper(Heartbeat(self._ttl, sent_at), self._beat, driver.core.clock, threading.Event())
         return self
 
     def __exit__(

@@ -9,7 +9,7 @@ import concord
 from concord._coordination import Grant, Permit, limit_acquire, take_lock, wait_for_permit
 from concord._core import Plan, Sleep
 from concord._held import Keeper
-from concord._leases import Lease
+from concord._leases import Heartbeat, Lease
 
 
 def test_a_lease_is_sure_from_the_sending_and_renewed_after_a_third() -> None:
@@ -100,6 +100,28 @@ def test_a_lease_that_cannot_be_renewed_is_lost(failure: concord.ConcordError) -
     keeper = Keeper(Lease(0.01, 0.0), renew, clock, lost)
     assert lost.wait(10)
     keeper.stop()
+
+
+@pytest.mark.parametrize("slept_s", [0.0, 1000.0])
+def test_an_instance_is_kept_also_after_its_process_slept_over_its_time(slept_s: float) -> None:
+    lost, beaten, clock = threading.Event(), threading.Event(), Clock()
+    left_s: list[float] = []
+
+    def beat(left: float) -> None:
+        left_s.append(left)
+        if len(left_s) == 3:
+            beaten.set()
+
+    clock.now = slept_s
+    keeper = Keeper(Heartbeat(0.03, 0.0), beat, lambda: clock.now, lost)
+    for _ in range(1000):
+        clock.now += 0.01
+        if beaten.wait(0.001):
+            break
+    keeper.stop()
+    assert len(left_s) >= 3
+    assert not lost.is_set()
+    assert all(left >= 0.01 for left in left_s)
 
 
 def test_a_lease_that_is_stopped_is_not_lost() -> None:
