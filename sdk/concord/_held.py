@@ -79,6 +79,7 @@ class Lock:
         self._ttl = ttl
         self._wait = wait
         self._fence: int | None = None
+        self._lease: Lease | None = None
         self._keeper: Keeper | None = None
 
     @property
@@ -89,8 +90,8 @@ class Lock:
         return self._fence
 
     def check(self) -> None:
-        """Raise LockLost if the lock is lost."""
-        if self.lost.is_set():
+        """Raise LockLost if the lock is lost, also when the thread that renews it has not come to notice."""
+        if self.lost.is_set() or (self._lease is not None and self._lease.is_over(self._driver.core.clock())):
             raise LockLost(f"the lock {self.name} is lost")
 
     def __enter__(self) -> Self:
@@ -100,7 +101,7 @@ class Lock:
         grant = driver.follow(plan)
         self._fence = grant.fence
         renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
-        lease = Lease(self._ttl, grant.sent_at)
+        self._lease = lease = Lease(self._ttl, grant.sent_at)
         self._keeper = Keeper(lease, lambda left_s: driver.run(renewal, left_s), driver.core.clock, self.lost)
         return self
 
