@@ -177,7 +177,6 @@ def main() -> int:
         door = Door([scene.cluster.port], scene.rng)
         door.send("PUT", GUARDED, {"value": 0})
         door.close()
-        scene.figures["minutes"] = arguments.minutes
         for name in arguments.contests:
             CONTESTS[name](scene, 60 * arguments.minutes)
 

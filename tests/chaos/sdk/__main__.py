@@ -76,7 +76,7 @@ def chaos(scene: Scene, minutes: float, processes: int, clients: int) -> None:
     report.written += closing
     final = read_back(urls, {one.key for one in report.operations})
     _judge(scene, report, final)
-    _show(scene, report, nemesis.struck, minutes)
+    _show(scene, report, nemesis.struck)
 
 
 def _groups(caller: Caller) -> int:
@@ -116,13 +116,12 @@ def _judge(scene: Scene, report: Report, final: list[Operation]) -> None:
     scene.figures |= {"keys": verdict.keys, "operations checked": verdict.operations}
 
 
-def _show(scene: Scene, report: Report, struck: Counter[str], minutes: float) -> None:
+def _show(scene: Scene, report: Report, struck: Counter[str]) -> None:
     by_end = Counter[str]()
     for name, count in report.outcomes.items():
         by_end[name.partition(": ")[2]] += count
     unknown = sum(one.returned_ns is None for one in report.operations)
     scene.figures |= {
-        "minutes": minutes,
         "strikes": struck.total(),
         **struck,
         "calls": by_end.total(),
@@ -134,8 +133,8 @@ def _show(scene: Scene, report: Report, struck: Counter[str], minutes: float) ->
         "watches": len(report.seen),
         "watches that began anew": sum(len(seen) - 1 for seen in report.seen),
         "events told": sum(len(part) for seen in report.seen for part in seen),
-        "longest over a deadline, s": report.overrun_s,
-        "a lost lock not known to be lost for, s": judge.held_twice_s(report.held),
+        "longest_over_a_deadline_s": report.overrun_s,
+        "lost_lock_not_known_to_be_lost_s": judge.held_twice_s(report.held),
     }
     rows = [
         [name, f"{value:.3f}" if isinstance(value, float) else f"{value:,}"] for name, value in scene.figures.items()
