@@ -250,8 +250,13 @@ def create_app(gateway: Gateway) -> Litestar:
 
     @asgi("/", is_mount=True, copy_scope=False)
     async def api(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
+        if scope["type"] != ScopeType.HTTP:
+            return
+        try:
             await gateway.dispatcher(scope, receive, send)
+        except asyncio.CancelledError:
+            if not gateway.health.draining:
+                raise  # else the process ends, and nobody is there to be answered
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

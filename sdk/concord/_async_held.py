@@ -11,7 +11,7 @@ from concord._calls import Call
 from concord._coordination import Instance, Permit
 from concord._driver import AsyncDriver
 from concord._errors import ConcordError, Conflict, LockLost
-from concord._leases import Lease
+from concord._leases import Heartbeat, Lease
 
 _log = logging.getLogger("concord")
 
@@ -160,7 +160,7 @@ class AsyncRegistration:
         driver = self._driver
         sent_at = driver.core.clock()
         await driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = AsyncKeeper(Lease(self._ttl, sent_at), self._beat, driver.core.clock, lambda: None)
+        self._keeper = AsyncKeeper(Heartbeat(self._ttl, sent_at), self._beat, driver.core.clock, lambda: None)
         return self
 
     async def __aexit__(
@@ -187,7 +187,15 @@ class AsyncService:
     def register(
         self, instance: str, address: str, port: int, *, metadata: object = None, ttl: int = 10
     ) -> AsyncRegistration:
-        """An instance that lives within an `async with`; it is gone `ttl` seconds after its process died."""
+        """An instance that lives within an `async with`, whose end raises if it could not be taken out.
+
+        Args:
+            instance: its name, one of the service's.
+            address: where it is.
+            port: where it listens.
+            metadata: any JSON that says more of it.
+            ttl: seconds after which it is gone when its process died.
+        """
         return AsyncRegistration(self._driver, self._name, Instance(instance, address, port, metadata), ttl)
 
     async def instances(self, *, timeout: float | None = None) -> list[Instance]:

@@ -36,7 +36,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
         wait_s: how long the server may take on purpose, beside the timeout.
         keys: those that it writes, or the one that it reads.
         fallback: what to ask instead when a stale answer does not know this client's own writes.
-        merge: for bulk writes, joins the results of two attempts.
+        merge: for bulk requests, joins the results of two attempts.
+        doubted: for bulk writes, what is left of a result when another attempt had no answer at all.
         unfinished: for bulk requests, an error of the result that another attempt may mend.
     """
 
@@ -48,6 +49,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     keys: Sequence[str] = ()
     fallback: "Call[T] | None" = None
     merge: Callable[[T, T], T] | None = None
+    doubted: Callable[[T], T] | None = None
     unfinished: Callable[[T], ConcordError | None] | None = None
 
 
@@ -316,7 +318,13 @@ def bulk_write(target: str, body: bytes, keys: Sequence[str]) -> Call[Outcomes]:
 
     request = Request("POST", f"{API}/kv/{target}", JSON_HEADERS, body)
     return Call(
-        request=request, decode=decode, is_write=True, keys=keys, merge=joined_writes, unfinished=_first_retryable
+        request=request,
+        decode=decode,
+        is_write=True,
+        keys=keys,
+        merge=joined_writes,
+        doubted=_doubted,
+        unfinished=_first_retryable,
     )
 
 
@@ -329,6 +337,14 @@ def _outcome(key: str, item: Found | None) -> ConcordError | None:
 def _first_retryable(outcomes: Mapping[str, object]) -> ConcordError | None:
     retryable = (one for one in outcomes.values() if isinstance(one, ConcordError) and one.retryable)
     return next(retryable, None)
+
+
+def _doubted(outcomes: Outcomes) -> Outcomes:
+    """An attempt without an answer may have applied whatever no group has settled."""
+    return {
+        key: item_error(key, "UNKNOWN") if error is not None and error.retryable else error
+        for key, error in outcomes.items()
+    }
 
 
 def joined_writes(before: Outcomes, after: Outcomes) -> Outcomes:

@@ -159,7 +159,18 @@ class Concord:
         max_age_ms: int | None = None,
         timeout: float | None = None,
     ) -> Entry[Any] | None:
-        """A key with its revision and time to live; None when it is not there. As `get`."""
+        """A key with its revision and time to live; None when it is not there.
+
+        Args:
+            key: any UTF-8 of 1 to 1024 bytes.
+            type: what its value has to be, as of `get`.
+            consistency: linearizable, or stale: from any replica.
+            max_age_ms: how old a stale answer may be.
+            timeout: in seconds.
+
+        Raises:
+            InvalidValue: its value is not of that type.
+        """
         return self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
 
     def put(
@@ -204,7 +215,14 @@ class Concord:
         if_fence: int | None = None,
         timeout: float | None = None,
     ) -> bool:
-        """Delete a key, and return whether it was there. Conditions as in `put`.
+        """Delete a key, and return whether it was there.
+
+        Args:
+            key: need not be there.
+            if_revision: the key has this revision.
+            if_value: the key's value is equal to this as JSON.
+            if_fence: no greater fence was used on the key; with the key it is forgotten.
+            timeout: in seconds.
 
         Raises:
             PreconditionFailed: a condition does not hold.
@@ -221,6 +239,11 @@ class Concord:
 
     def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """Set the seconds that a key has left, and return its revision.
+
+        Args:
+            key: of which nothing else changes.
+            ttl: seconds to live from now, from 1.
+            timeout: in seconds.
 
         Raises:
             NotFound: it is not there, or not any more.
@@ -272,12 +295,25 @@ class Concord:
         consistency: Consistency | None = None,
         timeout: float | None = None,
     ) -> Read[Any]:
-        """Read any number of keys: 500 a request, some requests at a time. `timeout` is for each request."""
+        """Read any number of keys: 500 a request, eight requests at a time. It raises nothing for a key: see the result.
+
+        Args:
+            keys: in any order; one that is named twice is read once.
+            type: what each value has to be, as of `get`.
+            consistency: linearizable, each key for itself; or stale.
+            timeout: seconds, for each request.
+        """
         batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
         return _many.read(self._run_batches(batches, timeout))
 
     def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
-        """Set any number of keys, each for itself; the result says what came of each. `.check()` raises."""
+        """Set any number of keys, each for itself; the result says what came of each, and its `.check()` raises.
+
+        Args:
+            items: keys and their values, JSON or bytes.
+            ttl: seconds to live of all of them; None for ever.
+            timeout: seconds, for each request.
+        """
         return _many.written(self._run_batches(_many.put_batches(items, ttl), timeout))
 
     def delete_many(self, keys: Iterable[str], *, timeout: float | None = None) -> Written:
@@ -285,7 +321,7 @@ class Concord:
         return _many.written(self._run_batches(_many.delete_batches(keys), timeout))
 
     def touch_many(self, keys: Iterable[str], ttl: int, *, timeout: float | None = None) -> Written:
-        """Set the time to live of any number of keys; one that is not there has the error NotFound."""
+        """Set the time to live, `ttl` seconds, of any number of keys; one that is not there has the error NotFound."""
         return _many.written(self._run_batches(_many.touch_batches(keys, ttl), timeout))
 
     def keys(
@@ -315,7 +351,19 @@ class Concord:
         consistency: Consistency | None = None,
         timeout: float | None = None,
     ) -> Iterator[Entry[Any]]:
-        """All keys with a prefix and their values, in order, read page by page; `timeout` is for each page."""
+        """All keys with a prefix and their values, in order, read page by page.
+
+        Each entry is as it was when its page was read: what is written meanwhile may be in it or not.
+
+        Args:
+            prefix: of the keys; "" for all.
+            type: what each value has to be, as of `get`.
+            consistency: linearizable, each key for itself; or stale.
+            timeout: seconds, for each page.
+
+        Raises:
+            InvalidValue: a value is not of that type.
+        """
         cursor, more = "", True
         while more:
             call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
@@ -325,6 +373,10 @@ class Concord:
 
     def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:
         """Do a transaction: all of it or nothing, at one revision.
+
+        Args:
+            txn: what to compare, and what to do; may be committed again.
+            timeout: in seconds.
 
         Raises:
             CrossGroup: its keys are not in one slot: give them a common `{tag}`.
@@ -343,18 +395,26 @@ class Concord:
 
         Raises:
             Conflict: from the `with`: another has it still.
+            UnknownOutcome: from the `with`: it may have been granted, and then nobody has it for `ttl` seconds.
             LockLost: from the end of the `with`: it was lost within.
         """
         return Lock(self._driver, name, ttl, wait)
 
     def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> Limiter:
-        """A rate limit: `limit` in each `window` seconds; `gcra` gives back little by little."""
+        """A rate limit, exact over all who use its name.
+
+        Args:
+            name: of the limit.
+            limit: how much may be taken.
+            window: in so many seconds.
+            algorithm: `fixed` gives the whole limit in each window, `gcra` gives back little by little what was taken.
+        """
         return Limiter(
             self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
         )
 
     def service(self, name: str) -> Service:
-        """A service: to register instances, and to find them."""
+        """A service by its name: to register instances, and to find them."""
         return Service(self._driver, name)
 
     @overload
@@ -384,7 +444,12 @@ class Concord:
         return Flags(self.watch(prefix), prefix, self._driver.core.timeout_s if timeout is None else timeout)
 
     def sessions(self, prefix: str = "session/", *, ttl: int = 1800) -> Sessions:
-        """A store of sessions, each gone `ttl` seconds after it was last saved or touched."""
+        """A store of sessions, each gone `ttl` seconds after it was last saved or touched.
+
+        Args:
+            prefix: of their keys.
+            ttl: in seconds.
+        """
         return Sessions(self._driver, prefix, ttl)
 
     def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> Iterator[Mapping[str, Any]]:

@@ -154,6 +154,7 @@ class _Attempts(Generic[T]):
         if call.is_write:
             self._headers = {**self._headers, "idempotency-key": core.idempotency_key()}
         self._is_ambiguous = False
+        self._was_lost = False
         self._partial: _Answered[T] | None = None
 
     def run(self) -> Steps[_Answered[T]]:
@@ -169,6 +170,7 @@ class _Attempts(Generic[T]):
                     return answered
             except ConcordError as raised:
                 error = raised
+                self._was_lost = self._was_lost or error.applied == "unknown"
             wait_s = self._wait_s(attempt, error)
             if wait_s is None:
                 return self._give_up(error)
@@ -227,9 +229,16 @@ class _Attempts(Generic[T]):
 
     def _give_up(self, error: ConcordError) -> _Answered[T]:
         if self._partial is not None:
-            return self._partial
+            return self._told(self._partial)
         settles = isinstance(error, errors.Conflict | errors.PreconditionFailed | errors.NotFound | errors.CrossGroup)
         if not self._is_ambiguous or settles or error.applied == "unknown":
             raise error
         message = f"an attempt ended without an answer, and the last with {error}"
         raise errors.UnknownOutcome(message, status=error.status) from error
+
+    def _told(self, partial: _Answered[T]) -> _Answered[T]:
+        """What is known of the items of a bulk request that was never answered for all of them."""
+        doubted = self._call.doubted
+        if not self._was_lost or doubted is None:
+            return partial
+        return _Answered(doubted(partial.result), partial.is_behind)

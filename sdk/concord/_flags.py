@@ -39,7 +39,7 @@ class FlagCache:
     @overload
     def get(self, name: str, default: T, *, type: type[T] | None = ...) -> T: ...
     def get(self, name: str, default: Any = None, *, type: Any = None) -> Any:
-        """The flag's value as it was last told, `default` when there is none; raises InvalidValue if not of `type`."""
+        """The value of the flag `name` as it was last told, `default` if there is none; raises InvalidValue if not of `type`."""
         value = self._values.get(name, default)
         if type is None or value is default:
             return value

@@ -11,7 +11,7 @@ from concord._calls import Call
 from concord._coordination import Instance, Permit
 from concord._driver import Driver
 from concord._errors import ConcordError, Conflict, LockLost
-from concord._leases import Lease
+from concord._leases import Heartbeat, Lease
 
 _log = logging.getLogger("concord")
 
@@ -79,6 +79,7 @@ class Lock:
         self._ttl = ttl
         self._wait = wait
         self._fence: int | None = None
+        self._lease: Lease | None = None
         self._keeper: Keeper | None = None
 
     @property
@@ -89,8 +90,8 @@ class Lock:
         return self._fence
 
     def check(self) -> None:
-        """Raise LockLost if the lock is lost."""
-        if self.lost.is_set():
+        """Raise LockLost if the lock is lost, also when the thread that renews it has not come to notice."""
+        if self.lost.is_set() or (self._lease is not None and self._lease.is_over(self._driver.core.clock())):
             raise LockLost(f"the lock {self.name} is lost")
 
     def __enter__(self) -> Self:
@@ -100,7 +101,7 @@ class Lock:
         grant = driver.follow(plan)
         self._fence = grant.fence
         renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
-        lease = Lease(self._ttl, grant.sent_at)
+        self._lease = lease = Lease(self._ttl, grant.sent_at)
         self._keeper = Keeper(lease, lambda left_s: driver.run(renewal, left_s), driver.core.clock, self.lost)
         return self
 
@@ -154,7 +155,7 @@ class Registration:
         driver = self._driver
         sent_at = driver.core.clock()
         driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = Keeper(Lease(self._ttl, sent_at), self._beat, driver.core.clock, threading.Event())
+        self._keeper = Keeper(Heartbeat(self._ttl, sent_at), self._beat, driver.core.clock, threading.Event())
         return self
 
     def __exit__(
@@ -181,7 +182,15 @@ class Service:
     def register(
         self, instance: str, address: str, port: int, *, metadata: object = None, ttl: int = 10
     ) -> Registration:
-        """An instance that lives within a `with`; it is gone `ttl` seconds after its process died."""
+        """An instance that lives within a `with`, whose end raises if it could not be taken out.
+
+        Args:
+            instance: its name, one of the service's.
+            address: where it is.
+            port: where it listens.
+            metadata: any JSON that says more of it.
+            ttl: seconds after which it is gone when its process died.
+        """
         return Registration(self._driver, self._name, Instance(instance, address, port, metadata), ttl)
 
     def instances(self, *, timeout: float | None = None) -> list[Instance]:

@@ -36,3 +36,19 @@ class Lease:
     def left_s(self, now: float) -> float:
         """What is left of it: the time that a renewal may take."""
         return max(0.001, self.sure_until - now)
+
+
+class Heartbeat(Lease):
+    """What is simply taken anew when its time was over: it is never lost, however long nobody could renew it."""
+
+    def is_over(self, now: float) -> bool:  # noqa: ARG002 - whatever the time is
+        """Never."""
+        return False
+
+    def pause_s(self, now: float) -> float:
+        """How long to wait before the next beat."""
+        return max(0.0, self._renew_at - now)
+
+    def left_s(self, now: float) -> float:
+        """The time that a beat may take."""
+        return max(self.ttl_s / RENEWALS, super().left_s(now))

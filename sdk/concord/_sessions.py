@@ -31,7 +31,7 @@ class Sessions:
         self._ttl = ttl
 
     def create(self, data: object) -> str:
-        """A new session; its id is a secret of its user."""
+        """A new session with `data`; the result is its id, a secret of its user."""
         session = new_id()
         self.save(session, data)
         return session
@@ -42,11 +42,11 @@ class Sessions:
         return None if entry is None else entry.value
 
     def save(self, session: str, data: object) -> None:
-        """Set the data of a session; its time begins anew."""
+        """Set the `data` of a session; its time begins anew. One that is over begins again."""
         self._driver.run(_calls.put(self._prefix + session, data, self._ttl, _calls.NO_CONDITION, None))
 
     def touch(self, session: str) -> bool:
-        """Begin its time anew; False when it is over."""
+        """Begin the time of a session anew; False when it is over."""
         try:
             self._driver.run(_calls.touch(self._prefix + session, self._ttl, _calls.NO_CONDITION))
         except NotFound:
@@ -67,7 +67,7 @@ class AsyncSessions:
         self._ttl = ttl
 
     async def create(self, data: object) -> str:
-        """A new session; its id is a secret of its user."""
+        """A new session with `data`; the result is its id, a secret of its user."""
         session = new_id()
         await self.save(session, data)
         return session
@@ -79,11 +79,11 @@ class AsyncSessions:
         return None if entry is None else entry.value
 
     async def save(self, session: str, data: object) -> None:
-        """Set the data of a session; its time begins anew."""
+        """Set the `data` of a session; its time begins anew. One that is over begins again."""
         await self._driver.run(_calls.put(self._prefix + session, data, self._ttl, _calls.NO_CONDITION, None))
 
     async def touch(self, session: str) -> bool:
-        """Begin its time anew; False when it is over."""
+        """Begin the time of a session anew; False when it is over."""
         try:
             await self._driver.run(_calls.touch(self._prefix + session, self._ttl, _calls.NO_CONDITION))
         except NotFound:

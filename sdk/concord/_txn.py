@@ -6,6 +6,7 @@ import msgspec
 
 from concord import _calls, _values
 from concord._calls import Call
+from concord._errors import Timeout, UnknownOutcome
 from concord._responses import Found, body_decoder, parsed
 from concord._transports import Response
 
@@ -43,7 +44,7 @@ class Steps:
         self.rendered: list[dict[str, Any]] = []
 
     def put(self, key: str, value: object, *, ttl: int | None = None) -> "Steps":
-        """Set a key to JSON."""
+        """Set a key to JSON, `value`, with `ttl` seconds to live, None for ever."""
         return self._add("put", key, value=value, **({} if ttl is None else {"ttl": ttl}))
 
     def get(self, key: str) -> "Steps":
@@ -55,11 +56,11 @@ class Steps:
         return self._add("delete", key)
 
     def touch(self, key: str, ttl: int) -> "Steps":
-        """Set the time to live of a key."""
+        """Set the time to live of a key to `ttl` seconds."""
         return self._add("touch", key, ttl=ttl)
 
     def increment(self, key: str, by: int = 1, *, initial: int = 0) -> "Steps":
-        """Add to a number."""
+        """Add `by` to the number of a key, which counts as `initial` when it is not there."""
         return self._add("increment", key, by=by, initial=initial)
 
     def _add(self, op: str, key: str, **members: Any) -> "Steps":
@@ -75,28 +76,34 @@ class Txn:
         otherwise: the steps if not.
     """
 
+    then: Steps
+    otherwise: Steps
+
     def __init__(self) -> None:
         self.then = Steps()
         self.otherwise = Steps()
         self._compare: list[dict[str, Any]] = []
 
     def if_exists(self, key: str, exists: bool = True) -> "Txn":  # noqa: FBT001, FBT002 - reads well
-        """The key is there, or is not."""
+        """The key is there (`exists`), or is not."""
         return self._when(key, exists=exists)
 
     def if_value(self, key: str, value: object, op: Relation = "==") -> "Txn":
-        """The key's value compares like this as JSON."""
+        """The key's value is equal (or `op`) to `value` as JSON."""
         return self._when(key, value=value, op=op)
 
     def if_revision(self, key: str, revision: int, op: Relation = "==") -> "Txn":
-        """The key's revision compares like this."""
+        """The key's revision is (or `op`) this one; 0 of a key that is not there."""
         return self._when(key, revision=revision, op=op)
 
     def call(self) -> Call[TxnResult]:
-        """The operation."""
-        keys = [step["key"] for step in (*self.then.rendered, *self.otherwise.rendered)]
+        """The operation. One that only reads is no write, so its outcome is never unknown."""
+        steps = [*self.then.rendered, *self.otherwise.rendered]
         body = {"compare": self._compare, "success": self.then.rendered, "failure": self.otherwise.rendered}
-        return _calls.post(f"{_calls.API}/txn", body, _decode, is_write=True, keys=keys)
+        is_write = any(step["op"] != "get" for step in steps)
+        keys = [step["key"] for step in steps] if is_write else ()
+        decode = _decode if is_write else _decode_read
+        return _calls.post(f"{_calls.API}/txn", body, decode, is_write=is_write, keys=keys)
 
     def _when(self, key: str, **members: Any) -> "Txn":
         self._compare.append({"key": key, **members})
@@ -116,6 +123,13 @@ def _decode(response: Response) -> TxnResult:
     data = parsed(_data, response).data
     results = [_result(item) for item in data.results]
     return TxnResult(data.succeeded, results, data.revision)
+
+
+def _decode_read(response: Response) -> TxnResult:
+    try:
+        return _decode(response)
+    except UnknownOutcome as error:  # a gateway says so of every transaction
+        raise Timeout(error.message, retryable=error.retryable, status=error.status) from error
 
 
 def _result(item: Found) -> StepResult:

@@ -329,11 +329,18 @@ def test_flags_and_sessions(client: Concord, cluster: LocalCluster) -> None:
     assert sessions.load(session) is None
 
 
-def test_the_tour_is_true(cluster: LocalCluster) -> None:
-    page = "".join((ROOT / name).read_text() for name in ("README.md", "docs/sdk.md"))
-    page = page.replace("http://127.0.0.1:4000", cluster.url)
+PAGES = ("README.md", "docs/sdk.md", *(f"docs/howto/{path.name}" for path in sorted((ROOT / "docs/howto").iterdir())))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_python_of_a_page_is_true(cluster: LocalCluster, name: str) -> None:
+    page = (ROOT / name).read_text().replace("http://127.0.0.1:4000", cluster.url)
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert len(blocks) > 5
+    assert blocks
     names: dict[str, object] = {"__name__": "tour"}
-    for block in blocks:
-        exec(compile(block, "docs/sdk.md", "exec"), names)  # noqa: S102 - our own page
+    try:
+        for block in blocks:
+            exec(compile(block, name, "exec"), names)  # noqa: S102 - our own page
+    finally:
+        if isinstance(client := names.get("client"), Concord):
+            client.close()

@@ -129,6 +129,8 @@ def test_requests_that_never_end_do_not_keep_the_process(launch: Launch, port: i
         await until(lambda: any(getattr(call.request, "keys", None) for call in nodes.held))
         process.terminate()
         assert await asyncio.to_thread(process.wait, 10) == 0
+        assert process.stderr is not None
+        assert b"callable raised" not in process.stderr.read()
         await request
 
     with_nodes(scenario)

@@ -62,6 +62,10 @@ def _contention(amount: int, seed: int) -> list[str]:
     return ["tests.chaos.contention", "--minutes", str(amount), "--seed", str(seed)]
 
 
+def _sdk(amount: int, seed: int) -> list[str]:
+    return ["tests.chaos.sdk", "--minutes", str(amount), "--seed", str(seed)]
+
+
 STEPS = (
     Step(
         "sim-3",
@@ -153,5 +157,15 @@ STEPS = (
         10,
         "minutes",
         _contention,
+    ),
+    Step(
+        "sdk",
+        "The Python clients while leaders die and gateways are restarted",
+        "no call raises but what is documented, and `retryable` and `applied` are true; histories of all keys are linearizable; "
+        "acknowledged increments count once, unknown ones once at most; transactions are seen whole, sections under a lock count once, "
+        "no write under an old fence is accepted; every watch is told each change once and in order",
+        10,
+        "minutes",
+        _sdk,
     ),
 )

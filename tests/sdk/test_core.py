@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 import concord
-from concord import Retry, _calls
+from concord import Retry, Txn, _calls
 from concord._calls import NO_CONDITION, Call
+from concord._core import Heard
 from concord._endpoints import Endpoints
 from concord._responses import BY_CODE
 from concord._transports import Response
@@ -99,6 +100,20 @@ def test_a_refusal_by_the_group_settles_an_ambiguous_write() -> None:
 def test_a_read_is_never_of_unknown_outcome() -> None:
     with pytest.raises(concord.ConnectionFailed):
         World(LOST, retry=Retry(attempts_max=1)).run(read())
+
+
+@pytest.mark.parametrize("heard", [LOST, SILENT, UNKNOWN])
+def test_of_a_transaction_that_only_reads_the_outcome_is_never_unknown(heard: Heard) -> None:
+    txn = Txn().if_exists("a")
+    txn.then.get("a")
+    for more, unknown in ((lambda: None, False), (lambda: txn.otherwise.put("a", 1), True)):
+        more()
+        world = World(heard, retry=Retry(attempts_max=1))
+        with pytest.raises(concord.ConcordError) as raised:
+            world.run(txn.call())
+        assert isinstance(raised.value, concord.UnknownOutcome) is unknown
+        assert raised.value.applied == ("unknown" if unknown else False)
+        assert bool(world.header("idempotency-key")[0]) is unknown
 
 
 @pytest.mark.parametrize("code", list(ApiCode))
@@ -227,3 +242,17 @@ def test_what_was_known_of_a_bulk_write_is_told_when_the_connection_is_lost_afte
     outcomes = world.run(_calls.bulk_write("bulk", b"{}", ["a", "b"]))
     assert outcomes["a"] is None
     assert isinstance(outcomes["b"], concord.Unavailable)
+
+
+@pytest.mark.parametrize("lost", [LOST, SILENT, UNKNOWN, Response(502, {}, b"<html>")])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_a_lost_attempt_at_a_bulk_write_may_have_applied_is_unknown(lost: Heard, *, is_first: bool) -> None:
+    told = {"a": "ok", "b": "CLUSTER_UNAVAILABLE", "c": "not_found"}
+    items = [{"key": key, "status": "ok" if how == "ok" else "error", "error": how} for key, how in told.items()]
+    script = [lost, ok(items)] if is_first else [ok(items), lost]
+    world = World(*script, retry=Retry(attempts_max=2))
+    outcomes = world.run(_calls.bulk_write("bulk/touch", b"{}", list(told)))
+    assert outcomes["a"] is None
+    assert isinstance(outcomes["b"], concord.UnknownOutcome)
+    assert outcomes["b"].applied == "unknown"
+    assert isinstance(outcomes["c"], concord.NotFound)

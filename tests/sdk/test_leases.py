@@ -8,8 +8,11 @@ import pytest
 import concord
 from concord._coordination import Grant, Permit, limit_acquire, take_lock, wait_for_permit
 from concord._core import Plan, Sleep
-from concord._held import Keeper
-from concord._leases import Lease
+from concord._driver import Driver
+from concord._held import Keeper, Lock
+from concord._leases import Heartbeat, Lease
+from concord._transports import Request, Response, Stream
+from tests.sdk.fake import World, ok
 
 
 def test_a_lease_is_sure_from_the_sending_and_renewed_after_a_third() -> None:
@@ -102,8 +105,58 @@ def test_a_lease_that_cannot_be_renewed_is_lost(failure: concord.ConcordError) -
     keeper.stop()
 
 
+@pytest.mark.parametrize("slept_s", [0.0, 1000.0])
+def test_an_instance_is_kept_also_after_its_process_slept_over_its_time(slept_s: float) -> None:
+    lost, beaten, clock = threading.Event(), threading.Event(), Clock()
+    left_s: list[float] = []
+
+    def beat(left: float) -> None:
+        left_s.append(left)
+        if len(left_s) == 3:
+            beaten.set()
+
+    clock.now = slept_s
+    keeper = Keeper(Heartbeat(0.03, 0.0), beat, lambda: clock.now, lost)
+    for _ in range(1000):
+        clock.now += 0.01
+        if beaten.wait(0.001):
+            break
+    keeper.stop()
+    assert len(left_s) >= 3
+    assert not lost.is_set()
+    assert all(left >= 0.01 for left in left_s)
+
+
 def test_a_lease_that_is_stopped_is_not_lost() -> None:
     lost = threading.Event()
     keeper = Keeper(Lease(30.0, 0.0), lambda _: None, Clock(), lost)
     keeper.stop()
     assert not lost.is_set()
+
+
+class Granting:
+    """A network in which every request is answered by a lock."""
+
+    def send(self, _url: str, _request: Request, _timeout_s: float) -> Response:
+        return ok({"fence": 7, "ttl": 30})
+
+    def stream(self, _url: str, _request: Request, _silence_s: float) -> Stream:
+        raise AssertionError("nobody watches")
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_who_slept_over_the_time_of_a_lock_is_told_at_the_next_look() -> None:
+    world = World()
+    lock = Lock(Driver(world.core, Granting()), "l", 30, None)
+
+    def sleep_over_it() -> None:
+        with lock:
+            lock.check()
+            assert lock.fence == 7
+            world.now += 30
+            lock.check()
+
+    with pytest.raises(concord.LockLost):
+        sleep_over_it()
