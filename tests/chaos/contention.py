@@ -5,8 +5,8 @@ seconds:
 
 - *lock*: 50 clients queue for one lock, write under its fence and give it back; some oversleep and write late. Fences must strictly
   rise, no write under an older fence may be accepted after one under a newer, and who asked first has it first, within two places.
-- *quota*: 32 clients take from a limit of 1,000 in five seconds, as fast as they can. Each `remaining` from 999 down to 0 must be
-  told once for each window: never more than 1,000 are allowed, and never fewer.
+- *quota*: 32 clients take from a limit of 1,000 in five seconds, as fast as they can. In each window each `remaining` from 999 down to 0
+  must be told once: exactly 1,000 are allowed in every window that refuses somebody, and never more (windows.py).
 - *retries*: 16 clients write in every way, through proxies that lose one answer in five, and try again until they are answered.
   The sums must be what was asked for (retries.py).
 """
@@ -14,13 +14,14 @@ seconds:
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from tests.chaos.contest import GATEWAYS, GUARDED, Contest, Door
 from tests.chaos.retries import contend_with_lost_answers
 from tests.chaos.scene import Scene, parser, percentile, play, say
+from tests.chaos.windows import Take, Window, faults, windows_of
 
 LOCKERS, TAKERS = 50, 32
 LIMIT, WINDOW_S = 1_000, 5
@@ -132,30 +133,46 @@ def _judge_fairness(scene: Scene, contest: Contest, grants: list[Grant]) -> int:
 def contend_for_quota(scene: Scene, seconds: float) -> None:
     """See the module's text."""
     contest = Contest(scene, seconds)
-    told, unknown = Counter[int](), Counter[str]()
+    takes: list[Take] = []
+    unknown = Counter[str]()
     ask = {"limit": LIMIT, "window": WINDOW_S}
 
     def client(number: int, door: Door) -> None:
         del number
         while contest.is_on:
+            sent_s = time.monotonic()
             reply = door.send("POST", "/limits/{c}quota/acquire", ask)
             with contest.lock:
                 if reply is None or reply.status not in {200, 429, 503}:
                     unknown["answers that are not known"] += 1
-                elif reply.status == 200 and reply.data["allowed"]:
-                    told[reply.data["remaining"]] += 1
+                elif reply.status == 200:
+                    told, left = reply.data, reply.data["remaining"] if reply.data["allowed"] else -1
+                    takes.append(Take(sent_s, time.monotonic(), told["reset_ms"] / 1000, left))
 
     contest.run(TAKERS, client)
-    windows, lost = max(told.values(), default=0), unknown.total()
-    whole = windows - 1  # the last one was perhaps not used up
-    missing = sum(max(0, whole - told[left]) for left in range(LIMIT))
-    if told[LIMIT - 1] > windows or set(told) - set(range(LIMIT)) or missing > lost:
-        scene.violate(f"{missing} of {whole} windows of {LIMIT} are missing, {lost} answers are not known: {told}")
-    allowed_max = (seconds // WINDOW_S + 2) * LIMIT
-    if told.total() > allowed_max:
-        scene.violate(f"{told.total()} allowed, over {allowed_max}")
-    scene.figures |= {"windows": windows, "allowed": told.total(), **unknown}
-    say(f"quota: {windows} windows, {told.total()} allowed, {lost} unknown")
+    _judge_quota(scene, contest, windows_of(takes), unknown)
+
+
+def _judge_quota(scene: Scene, contest: Contest, windows: Sequence[Window], unknown: Counter[str]) -> None:
+    for fault in faults(windows, LIMIT, unknown.total()):
+        scene.violate(fault)
+    used_up = [window for window in windows if window.refused]
+    if not used_up:
+        scene.violate(f"none of {len(windows)} windows was used up, so nothing was shown")
+    struck = [window for window in used_up if any(window.end_s - WINDOW_S < at < window.end_s for at in contest.struck)]
+    exact = [window for window in used_up if window.allowed == LIMIT]
+    scene.figures |= {
+        "limit": LIMIT,
+        "takers": TAKERS,
+        "windows": len(windows),
+        "windows used up": len(used_up),
+        "of them given exactly the limit": len(exact),
+        "of them through a strike at the limit's leader": len(struck),
+        "allowed": sum(window.allowed for window in windows),
+        "strikes at the limit's leader": len(contest.struck) // 2,
+        **unknown,
+    }
+    say(f"quota: {scene.figures}")
 
 
 CONTESTS: dict[str, Callable[[Scene, float], None]] = {
