@@ -150,16 +150,16 @@ def contend_for_quota(scene: Scene, seconds: float) -> None:
                     takes.append(Take(sent_s, time.monotonic(), told["reset_ms"] / 1000, left))
 
     contest.run(TAKERS, client)
-    _judge_quota(scene, contest, windows_of(takes), unknown)
+    _judge_quota(scene, contest, windows_of(takes, LIMIT, WINDOW_S), unknown)
 
 
 def _judge_quota(scene: Scene, contest: Contest, windows: Sequence[Window], unknown: Counter[str]) -> None:
-    for fault in faults(windows, LIMIT, unknown.total()):
+    for fault in faults(windows, LIMIT, WINDOW_S, unknown.total()):
         scene.violate(fault)
     used_up = [window for window in windows if window.refused]
     if not used_up:
         scene.violate(f"none of {len(windows)} windows was used up, so nothing was shown")
-    struck = [window for window in used_up if any(window.end_s - WINDOW_S < at < window.end_s for at in contest.struck)]
+    struck = [window for window in used_up if any(window.begun_s < at < window.told_s for at in contest.struck)]
     exact = [window for window in used_up if window.allowed == LIMIT]
     scene.figures |= {
         "limit": LIMIT,
