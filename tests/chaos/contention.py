@@ -5,7 +5,7 @@ seconds:
 
 - *lock*: 50 clients queue for one lock, write under its fence and give it back; some oversleep and write late. Fences must strictly
   rise, no write under an older fence may be accepted after one under a newer, and who asked first has it first, within two places.
-- *quota*: 32 clients take from a limit of 1,000 in five seconds, as fast as they can. In each window each `remaining` from 999 down to 0
+- *quota*: 32 clients take from a limit of 1,000 in `--window` seconds, as fast as they can. In each window each `remaining` from 999 down to 0
   must be told once: exactly 1,000 are allowed in every window that refuses somebody, and never more (windows.py).
 - *retries*: 16 clients write in every way, through proxies that lose one answer in five, and try again until they are answered.
   The sums must be what was asked for (retries.py).
@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -24,7 +25,7 @@ from tests.chaos.scene import Scene, parser, percentile, play, say
 from tests.chaos.windows import Take, Window, faults, windows_of
 
 LOCKERS, TAKERS = 50, 32
-LIMIT, WINDOW_S = 1_000, 5
+LIMIT = 1_000
 AFTER_STRIKE_S = 4.0  # who asks so soon after a strike may have had to ask twice
 JITTER_S = 0.3  # two who ask within it may come to the queue in any order
 OVERTAKEN_MAX = 2
@@ -130,12 +131,12 @@ def _judge_fairness(scene: Scene, contest: Contest, grants: list[Grant]) -> int:
 # --- the quota
 
 
-def contend_for_quota(scene: Scene, seconds: float) -> None:
+def contend_for_quota(scene: Scene, seconds: float, window_s: int) -> None:
     """See the module's text."""
     contest = Contest(scene, seconds)
     takes: list[Take] = []
     unknown = Counter[str]()
-    ask = {"limit": LIMIT, "window": WINDOW_S}
+    ask = {"limit": LIMIT, "window": window_s}
 
     def client(number: int, door: Door) -> None:
         del number
@@ -150,11 +151,13 @@ def contend_for_quota(scene: Scene, seconds: float) -> None:
                     takes.append(Take(sent_s, time.monotonic(), told["reset_ms"] / 1000, left))
 
     contest.run(TAKERS, client)
-    _judge_quota(scene, contest, windows_of(takes, LIMIT, WINDOW_S), unknown)
+    _judge_quota(scene, contest, windows_of(takes, LIMIT, window_s), window_s, unknown)
 
 
-def _judge_quota(scene: Scene, contest: Contest, windows: Sequence[Window], unknown: Counter[str]) -> None:
-    for fault in faults(windows, LIMIT, WINDOW_S, unknown.total()):
+def _judge_quota(
+    scene: Scene, contest: Contest, windows: Sequence[Window], window_s: int, unknown: Counter[str]
+) -> None:
+    for fault in faults(windows, LIMIT, window_s, unknown.total()):
         scene.violate(fault)
     used_up = [window for window in windows if window.refused]
     if not used_up:
@@ -163,7 +166,9 @@ def _judge_quota(scene: Scene, contest: Contest, windows: Sequence[Window], unkn
     exact = [window for window in used_up if window.allowed == LIMIT]
     scene.figures |= {
         "limit": LIMIT,
+        "window_s": window_s,
         "takers": TAKERS,
+        "gateways": GATEWAYS,
         "windows": len(windows),
         "windows used up": len(used_up),
         "of them given exactly the limit": len(exact),
@@ -175,18 +180,15 @@ def _judge_quota(scene: Scene, contest: Contest, windows: Sequence[Window], unkn
     say(f"quota: {scene.figures}")
 
 
-CONTESTS: dict[str, Callable[[Scene, float], None]] = {
-    "lock": contend_for_lock,
-    "quota": contend_for_quota,
-    "retries": contend_with_lost_answers,
-}
+CONTESTS = ("lock", "quota", "retries")
 
 
 def main() -> int:
     """Run the program."""
     flags = parser(__doc__, rounds=1)
     flags.add_argument("--minutes", type=float, default=10.0, help="of each contest (%(default)s)")
-    flags.add_argument("--contests", nargs="+", choices=CONTESTS, default=list(CONTESTS))
+    flags.add_argument("--contests", nargs="+", choices=CONTESTS, default=CONTESTS)
+    flags.add_argument("--window", type=int, default=5, metavar="S", help="of the rate limit (%(default)s)")
     arguments = flags.parse_args()
 
     def scenario(scene: Scene) -> None:
@@ -194,8 +196,13 @@ def main() -> int:
         door = Door([scene.cluster.port], scene.rng)
         door.send("PUT", GUARDED, {"value": 0})
         door.close()
+        contests: dict[str, Callable[[Scene, float], None]] = {
+            "lock": contend_for_lock,
+            "quota": partial(contend_for_quota, window_s=arguments.window),
+            "retries": contend_with_lost_answers,
+        }
         for name in arguments.contests:
-            CONTESTS[name](scene, 60 * arguments.minutes)
+            contests[name](scene, 60 * arguments.minutes)
 
     return play(arguments, scenario, more_flags=("--gateways", str(GATEWAYS)))
 
