@@ -112,7 +112,7 @@ class Gateway:
         self._watch_figures()
         self.dispatcher = Dispatcher(
             ROUTES,
-            self._handlers(),
+            self._handlers(limits),
             self._token_guard or let_everyone_in,
             limits,
             self._metrics,
@@ -197,9 +197,9 @@ class Gateway:
             watch("tokens_age_seconds", "Time since placement confirmed the tokens.", lambda: tokens.age_s)
         watch("ready", "1 when every check of readiness holds.", lambda: all(check.ok for check in health.checks()))
 
-    def _handlers(self) -> dict[str, Handler]:
+    def _handlers(self, limits: HttpLimits) -> dict[str, Handler]:
         kv, health, tokens = self._key_value, self.health, self._token_routes
-        docs = Docs(ROUTES, has_auth=self.tokens is not None)
+        docs = Docs(ROUTES, limits, has_auth=self.tokens is not None)
         return {
             "put": kv.put,
             "get": kv.get,

@@ -10,13 +10,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from gateway.conditions import Conditional
+from gateway.data_limits import LIMIT_TTL_S, DataLimits
 from gateway.errors import ApiCode, ApiError, invalid
-from gateway.json_text import LIMIT_JSON_DEPTH, json_value
+from gateway.json_text import json_value
 from gateway.paths import check_key
 from gateway.whole import Positive, Whole, decoder
 from wire.messages import (
-    LIMIT_BULK_ITEMS,
-    LIMIT_TTL_MS,
     NEVER,
     Condition,
     Delete,
@@ -28,14 +27,12 @@ from wire.messages import (
     TouchItem,
 )
 
-LIMIT_TTL_S = LIMIT_TTL_MS // 1000
-
 T = TypeVar("T")
 BulkT = TypeVar("BulkT", Put, Delete, Touch)
 
 
 class Ttl(Positive):
-    """Seconds to live."""
+    """Seconds to live; what a gateway allows may be less."""
 
     high = LIMIT_TTL_S
 
@@ -115,44 +112,43 @@ _bulk_delete = decoder(_BulkDeleteBody)
 _bulk_get = decoder(BulkGetBody)
 
 
-def parse_put(key: str, body: bytes) -> PutItem:
+def parse_put(key: str, body: bytes, limits: DataLimits) -> PutItem:
     """The item of `PUT /kv/{key}`.
 
     Raises:
         ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
     """
-    return put_item(key, "", decode(_put, body))
+    return put_item(key, "", decode(_put, body), limits)
 
 
-def parse_condition(body: bytes) -> Condition | None:
+def parse_condition(body: bytes, limits: DataLimits) -> Condition | None:
     """The condition in the body of `DELETE /kv/{key}`, which may be empty.
 
     Raises:
         ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
     """
-    return decode(_conditional, body).condition("") if body else None
+    return decode(_conditional, body).condition("", limits) if body else None
 
 
-def parse_touch(key: str, body: bytes) -> Touch:
+def parse_touch(key: str, body: bytes, limits: DataLimits) -> Touch:
     """The operation of `POST /kv/{key}/touch`.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    parsed = decode(_touch, body)
-    return Touch([TouchItem(key, parsed.ttl * 1000, parsed.condition(""))])
+    return Touch([touch_item(key, "", decode(_touch, body), limits)])
 
 
-def parse_increment(key: str, body: bytes) -> Increment:
+def parse_increment(key: str, body: bytes, limits: DataLimits) -> Increment:
     """The operation of `POST /kv/{key}/increment`, whose body may be empty.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    return Increment([increment_item(key, "", decode(_increment, body or b"{}"))])
+    return Increment([increment_item(key, "", decode(_increment, body or b"{}"), limits)])
 
 
-def parse_bulk_put(body: bytes) -> Bulk[Put]:
+def parse_bulk_put(body: bytes, limits: DataLimits) -> Bulk[Put]:
     """The operation of `POST /kv/bulk`: all items are good or none is taken.
 
     Raises:
@@ -160,16 +156,16 @@ def parse_bulk_put(body: bytes) -> Bulk[Put]:
     """
     parsed = decode(_bulk_put, body)
     entries = parsed.operations
-    check_count(len(entries), "operations")
+    check_count(len(entries), "operations", limits)
     items = []
     for index, entry in enumerate(entries):
         where = f"operations[{index}]."
-        check_key(entry.key, where + "key")
-        items.append(put_item(entry.key, where, entry))
+        check_key(entry.key, where + "key", limits)
+        items.append(put_item(entry.key, where, entry, limits))
     return Bulk(Put(items), parsed.atomic)
 
 
-def parse_bulk_touch(body: bytes) -> Bulk[Touch]:
+def parse_bulk_touch(body: bytes, limits: DataLimits) -> Bulk[Touch]:
     """The operation of `POST /kv/bulk/touch`.
 
     Raises:
@@ -177,41 +173,43 @@ def parse_bulk_touch(body: bytes) -> Bulk[Touch]:
     """
     parsed = decode(_bulk_touch, body)
     entries = parsed.operations
-    check_count(len(entries), "operations")
+    check_count(len(entries), "operations", limits)
     items = []
     for index, entry in enumerate(entries):
         where = f"operations[{index}]."
-        check_key(entry.key, where + "key")
-        items.append(TouchItem(entry.key, entry.ttl * 1000, entry.condition(where)))
+        check_key(entry.key, where + "key", limits)
+        items.append(touch_item(entry.key, where, entry, limits))
     return Bulk(Touch(items), parsed.atomic)
 
 
-def parse_bulk_delete(body: bytes) -> Bulk[Delete]:
+def parse_bulk_delete(body: bytes, limits: DataLimits) -> Bulk[Delete]:
     """The operation of `POST /kv/bulk/delete`.
 
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, VALUE_TOO_LARGE, BATCH_TOO_LARGE.
     """
     parsed = decode(_bulk_delete, body)
-    check_count(len(parsed.keys), "keys")
+    check_count(len(parsed.keys), "keys", limits)
     keys: list[str] = []
     conditions: list[Condition | None] = []
     for index, entry in enumerate(parsed.keys):
         key = entry if isinstance(entry, str) else entry.key
-        check_key(key, f"keys[{index}]")
+        check_key(key, f"keys[{index}]", limits)
         keys.append(key)
-        conditions.append(None if isinstance(entry, str) else entry.condition(f"keys[{index}]."))
+        conditions.append(None if isinstance(entry, str) else entry.condition(f"keys[{index}].", limits))
     return Bulk(Delete(keys, conditions if any(conditions) else []), parsed.atomic)
 
 
-def parse_bulk_get(body: bytes) -> BulkGetBody:
+def parse_bulk_get(body: bytes, limits: DataLimits) -> BulkGetBody:
     """The keys of `POST /kv/bulk/get`.
 
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
     """
     parsed = decode(_bulk_get, body)
-    _checked_keys(parsed.keys)
+    check_count(len(parsed.keys), "keys", limits)
+    for index, key in enumerate(parsed.keys):
+        check_key(key, f"keys[{index}]", limits)
     return parsed
 
 
@@ -228,7 +226,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except UnicodeDecodeError:
         raise invalid("body: not UTF-8") from None
     except RecursionError:
-        raise invalid(f"body: nested over {LIMIT_JSON_DEPTH} levels") from None
+        raise invalid("body: nested too deep") from None
     except msgspec.MsgspecError as error:
         raise invalid(_message(error)) from None
 
@@ -241,28 +239,39 @@ def _message(error: msgspec.MsgspecError) -> str:
     return f"{field or 'body'}: {what}" if has_path else f"body: {what}"
 
 
-def put_item(key: str, where: str, body: PutBody) -> PutItem:
+def put_item(key: str, where: str, body: PutBody, limits: DataLimits) -> PutItem:
     """A key to set; `where` names the item, with a dot behind, or is "".
 
     Raises:
         ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
     """
-    value = json_value(body.value, where + "value")
-    return PutItem(key, value, "", _milliseconds(body.ttl), body.condition(where))
+    value = json_value(body.value, where + "value", limits)
+    return PutItem(key, value, "", milliseconds(body.ttl, where + "ttl", limits), body.condition(where, limits))
 
 
-def _milliseconds(ttl: int | None) -> int:
-    return NEVER if ttl is None else ttl * 1000
+def touch_item(key: str, where: str, body: TouchBody, limits: DataLimits) -> TouchItem:
+    """A key to keep for longer or shorter; `where` as above.
+
+    Raises:
+        ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
+    """
+    return TouchItem(key, milliseconds(body.ttl, where + "ttl", limits), body.condition(where, limits))
 
 
-def _checked_keys(keys: list[str]) -> list[str]:
-    check_count(len(keys), "keys")
-    for index, key in enumerate(keys):
-        check_key(key, f"keys[{index}]")
-    return keys
+def milliseconds(ttl: int | None, where: str, limits: DataLimits) -> int:
+    """A time to live of some seconds as the cluster has it; `where` names the field.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    if ttl is None:
+        return NEVER
+    if ttl > limits.ttl_s_max:
+        raise invalid(f"{where}: expected `int` in 1..{limits.ttl_s_max}")
+    return ttl * 1000
 
 
-def increment_item(key: str, where: str, body: IncrementBody) -> IncrementItem:
+def increment_item(key: str, where: str, body: IncrementBody, limits: DataLimits) -> IncrementItem:
     """A number to change.
 
     Raises:
@@ -272,14 +281,14 @@ def increment_item(key: str, where: str, body: IncrementBody) -> IncrementItem:
         key,
         by=int(body.by),
         initial=int(body.initial),
-        ttl_ms=_milliseconds(body.ttl),
+        ttl_ms=milliseconds(body.ttl, where + "ttl", limits),
         minimum=None if body.min is None else int(body.min),
         maximum=None if body.max is None else int(body.max),
-        condition=body.condition(where),
+        condition=body.condition(where, limits),
     )
 
 
-def check_count(count: int, where: str) -> None:
+def check_count(count: int, where: str, limits: DataLimits) -> None:
     """Refuse an empty list, and one that is too long.
 
     Raises:
@@ -287,5 +296,5 @@ def check_count(count: int, where: str) -> None:
     """
     if count == 0:
         raise invalid(f"{where}: the list is empty")
-    if count > LIMIT_BULK_ITEMS:
-        raise ApiError(ApiCode.BATCH_TOO_LARGE, f"{where}: over {LIMIT_BULK_ITEMS} items")
+    if count > limits.bulk_items:
+        raise ApiError(ApiCode.BATCH_TOO_LARGE, f"{where}: over {limits.bulk_items} items")

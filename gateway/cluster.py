@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from gateway.caller import GroupCaller
+from gateway.data_limits import LIMIT_READ_BYTES
 from gateway.errors import ApiCode, ApiError
 from gateway.fanout import Outcome, Part, place, select, split
 from gateway.idempotency import Once
@@ -39,7 +40,6 @@ from wire.operations import keys_of
 
 REROUTE_FIRST_S = 0.01
 REROUTE_MAX_S = 0.25
-LIMIT_READ_BYTES = 64 << 20
 
 _NO_MAP = Failure(Code.UNAVAILABLE, "no cluster map yet, or a slot without a group", retry_after_ms=1000)
 _MOVING = Failure(Code.UNAVAILABLE, "the key is on its way to another group", retry_after_ms=1000)
@@ -138,14 +138,20 @@ class Cluster:
             raise RpcError(outcome)
         return outcome
 
-    async def read(self, keys: Sequence[str], consistency: Consistency, deadline: float) -> Reads:
-        """Read keys; the outcome of each in its order, and where the last part of them was served."""
+    async def read(
+        self, keys: Sequence[str], consistency: Consistency, deadline: float, bytes_max: int = LIMIT_READ_BYTES
+    ) -> Reads:
+        """Read keys; the outcome of each in its order, and where the last part of them was served.
+
+        Raises:
+            ApiError: BATCH_TOO_LARGE: the values of one group amount to more than `bytes_max`.
+        """
         observed = Observed(NO_GROUP, 0, 0)
 
         async def send(part: Part) -> Sequence[Outcome]:
             nonlocal observed
             request = ReadRequest(part.group, [keys[position] for position in part.positions], consistency)
-            reply = await self._read_part(request, deadline)
+            reply = await self._read_part(request, deadline, bytes_max)
             observed = Observed(part.group, reply.revision, reply.age_ms)
             return reply.results
 
@@ -201,7 +207,7 @@ class Cluster:
         finally:
             self._ids.end(group, begun)
 
-    async def _read_part(self, request: ReadRequest, deadline: float) -> ReadReply:
+    async def _read_part(self, request: ReadRequest, deadline: float, bytes_max: int) -> ReadReply:
         """Read one group's keys; in halves when all of their values do not fit into one answer."""
         try:
             if request.consistency is Consistency.STALE:
@@ -211,22 +217,24 @@ class Cluster:
             if error.failure.code is not Code.INTERNAL or len(request.keys) == 1:
                 raise
         middle = len(request.keys) // 2
-        first = await self._read_part(msgspec.structs.replace(request, keys=request.keys[:middle]), deadline)
-        check_size(first.results)
-        second = await self._read_part(msgspec.structs.replace(request, keys=request.keys[middle:]), deadline)
+        first = await self._read_part(msgspec.structs.replace(request, keys=request.keys[:middle]), deadline, bytes_max)
+        check_size(first.results, bytes_max)
+        second = await self._read_part(
+            msgspec.structs.replace(request, keys=request.keys[middle:]), deadline, bytes_max
+        )
         return ReadReply(
             [*first.results, *second.results], min(first.revision, second.revision), max(first.age_ms, second.age_ms)
         )
 
 
-def check_size(outcomes: Iterable[Outcome]) -> None:
+def check_size(outcomes: Iterable[Outcome], bytes_max: int) -> None:
     """Refuse to hold more values than one answer should carry.
 
     Raises:
         ApiError: BATCH_TOO_LARGE.
     """
-    if sum(len(outcome.value) for outcome in outcomes if isinstance(outcome, ItemResult)) > LIMIT_READ_BYTES:
-        raise ApiError(ApiCode.BATCH_TOO_LARGE, f"keys: their values together are over {LIMIT_READ_BYTES} bytes")
+    if sum(len(outcome.value) for outcome in outcomes if isinstance(outcome, ItemResult)) > bytes_max:
+        raise ApiError(ApiCode.BATCH_TOO_LARGE, f"keys: their values together are over {bytes_max} bytes")
 
 
 def _is_misrouted(outcome: Outcome) -> bool:

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 
+from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError, invalid
 from gateway.json_text import json_value
 from gateway.requests import Request
@@ -29,13 +30,14 @@ class Conditional(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     if_value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     if_fence: Natural | None = None
 
-    def condition(self, where: str) -> Condition | None:
+    def condition(self, where: str, limits: DataLimits) -> Condition | None:
         """What they amount to; `where` names the item, with a dot behind, or is "".
 
         Raises:
             ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
         """
-        value = None if isinstance(self.if_value, msgspec.UnsetType) else json_value(self.if_value, where + "if_value")
+        asked = self.if_value
+        value = None if isinstance(asked, msgspec.UnsetType) else json_value(asked, where + "if_value", limits)
         exists = None if self.if_absent is None else not self.if_absent
         found = Condition(exists, _plain(self.if_revision), value, _plain(self.if_fence))
         return None if found == _NOTHING else found

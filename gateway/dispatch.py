@@ -191,7 +191,7 @@ class Dispatcher:
 
     async def _handle(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
         if target.shape in KEYED:
-            request.key = key_in(target)
+            request.key = key_in(target, self._limits.data)
         elif target.shape in _NAMED:
             request.name = target.rest.decode("latin-1")
         access = request.access = self._guard(entry.route, request)

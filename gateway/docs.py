@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.answers import Answer, Header
+from gateway.limits import HttpLimits
 from gateway.openapi import describe
 from gateway.requests import Request
 from gateway.routes import Route
@@ -19,8 +20,8 @@ _ONLY_OURS: tuple[Header, ...] = (
 class Docs:
     """Answers `GET /api/v1/openapi.json` and `GET /api/docs`."""
 
-    def __init__(self, routes: Iterable[Route], *, has_auth: bool) -> None:
-        self._openapi = Answer(msgspec.json.encode(describe(routes, has_auth=has_auth)))
+    def __init__(self, routes: Iterable[Route], limits: HttpLimits, *, has_auth: bool) -> None:
+        self._openapi = Answer(msgspec.json.encode(describe(routes, limits, has_auth=has_auth)))
         self._page = Answer(_asset("docs.html"), content_type=b"text/html; charset=utf-8", headers=_ONLY_OURS)
         self._script = Answer(_asset("docs.js"), content_type=b"text/javascript; charset=utf-8")
         self._style = Answer(_asset("docs.css"), content_type=b"text/css; charset=utf-8")

@@ -11,10 +11,12 @@ from gateway import answers, bodies, media
 from gateway.answers import Answer, Header
 from gateway.cluster import Cluster, Observed, check_size
 from gateway.conditions import with_headers
+from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError, from_failure, invalid, item_code
 from gateway.fanout import Outcome
 from gateway.idempotency import once_of
 from gateway.listing import ListQuery, Merge
+from gateway.paths import check_prefix
 from gateway.requests import Request, consistency, max_age_ms, switch, whole_number
 from gateway.results import code_of, granted, result_of
 from gateway.router import Router
@@ -22,7 +24,6 @@ from gateway.transactions import write_atomically
 from wire.errors import Applied, Failure, RpcError
 from wire.messages import (
     LIMIT_KEY_BYTES,
-    LIMIT_LIST_ITEMS,
     Consistency,
     Delete,
     ItemResult,
@@ -47,11 +48,11 @@ class KeyValue:
 
     async def put(self, request: Request) -> Answer:
         """`PUT /kv/{key}`: a value in JSON, or with another content type the body itself."""
-        query = request.query("ttl")
+        query, limits = request.query("ttl"), request.limits
         kind = media.stored_type(request)
         body = await request.body()
-        item = media.raw_item(request.key, body, kind) if kind else bodies.parse_put(request.key, body)
-        condition, ttl_ms = with_headers(request, item.condition), item.ttl_ms or media.ttl_ms(query)
+        item = media.raw_item(request.key, body, kind, limits) if kind else bodies.parse_put(request.key, body, limits)
+        condition, ttl_ms = with_headers(request, item.condition), item.ttl_ms or media.ttl_ms(query, limits)
         if condition is not item.condition or ttl_ms != item.ttl_ms:
             item = msgspec.structs.replace(item, condition=condition, ttl_ms=ttl_ms)
         return await self.put_item(request, item, body)
@@ -78,7 +79,7 @@ class KeyValue:
         """`DELETE /kv/{key}`; a key that is not there is deleted, too."""
         request.query()
         body = await request.body()
-        condition = with_headers(request, bodies.parse_condition(body))
+        condition = with_headers(request, bodies.parse_condition(body, request.limits))
         operation = Delete([request.key], [condition] if condition else [])
         outcomes = await self._cluster.write(operation, request.deadline(), once_of(request, body))
         result = result_of(outcomes[0])
@@ -90,43 +91,45 @@ class KeyValue:
         """`POST /kv/{key}/touch`."""
         request.query()
         body = await request.body()
-        result = await self._write_one(request, bodies.parse_touch(request.key, body), body)
+        result = await self._write_one(request, bodies.parse_touch(request.key, body, request.limits), body)
         return answers.touch_done(result.revision)
 
     async def increment(self, request: Request) -> Answer:
         """`POST /kv/{key}/increment`."""
         request.query()
         body = await request.body()
-        result = await self._write_one(request, bodies.parse_increment(request.key, body), body)
+        result = await self._write_one(request, bodies.parse_increment(request.key, body, request.limits), body)
         return answers.increment_done(result.value, result.revision)
 
     async def bulk_put(self, request: Request) -> Answer:
         """`POST /kv/bulk`."""
         request.query()
         body = await request.body()
-        return await self._bulk_write(request, bodies.parse_bulk_put(body), body)
+        return await self._bulk_write(request, bodies.parse_bulk_put(body, request.limits), body)
 
     async def bulk_touch(self, request: Request) -> Answer:
         """`POST /kv/bulk/touch`."""
         request.query()
         body = await request.body()
-        return await self._bulk_write(request, bodies.parse_bulk_touch(body), body)
+        return await self._bulk_write(request, bodies.parse_bulk_touch(body, request.limits), body)
 
     async def bulk_delete(self, request: Request) -> Answer:
         """`POST /kv/bulk/delete`; a key that is not there is deleted, too."""
         request.query()
         body = await request.body()
-        return await self._bulk_write(request, bodies.parse_bulk_delete(body), body, absent_is_done=True)
+        return await self._bulk_write(
+            request, bodies.parse_bulk_delete(body, request.limits), body, absent_is_done=True
+        )
 
     async def bulk_get(self, request: Request) -> Answer:
         """`POST /kv/bulk/get`."""
         asked = consistency(request.query("consistency"))
-        body = bodies.parse_bulk_get(await request.body())
-        keys = list(dict.fromkeys(body.keys))
+        body = bodies.parse_bulk_get(await request.body(), request.limits)
+        keys, bytes_max = list(dict.fromkeys(body.keys)), request.limits.bulk_get_bytes
         request.access.check(keys)
-        outcomes, _ = await self._cluster.read(keys, asked, request.deadline())
+        outcomes, _ = await self._cluster.read(keys, asked, request.deadline(), bytes_max)
         _refuse_if_nothing_done(outcomes)
-        check_size(outcomes)
+        check_size(outcomes, bytes_max)
         members = [_member(key, outcome, body) for key, outcome in zip(keys, outcomes, strict=True)]
         return Answer(answers.data(answers.mapping(members)), headers=(_consistency_header(asked),))
 
@@ -138,15 +141,15 @@ class KeyValue:
     async def answer_page(self, query: ListQuery, request: Request, render: Callable[[ListEntry], bytes]) -> Answer:
         """A page of keys, each as `render` shows it."""
         request.access.check((query.prefix,))
-        merge = await self._merge(query, request.deadline())
+        merge = await self._merge(query, request.limits.list_bytes, request.deadline())
         cursor = encode_cursor(merge.page[-1].key) if merge.more and merge.page else ""
         headers = (_consistency_header(query.consistency),)
         return Answer(answers.page([render(entry) for entry in merge.page], cursor), headers=headers)
 
-    async def _merge(self, query: ListQuery, deadline: float) -> Merge:
+    async def _merge(self, query: ListQuery, bytes_max: int, deadline: float) -> Merge:
         if not self._router.complete:
             raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, "no cluster map yet, or a slot without a group")
-        merge = Merge(query, self._router.serving_groups())
+        merge = Merge(query, self._router.serving_groups(), bytes_max)
         try:
             while wanted := merge.wanted():
                 replies = await asyncio.gather(*(self._cluster.list_group(ask, deadline) for ask in wanted))
@@ -197,27 +200,26 @@ def list_query(request: Request) -> ListQuery:
     """
     query = request.query(*PAGE, "prefix", "with_ttl", "values", "meta")
     prefix = query.get("prefix", "")
-    if len(prefix.encode()) > LIMIT_KEY_BYTES:
-        raise invalid(f"prefix: over {LIMIT_KEY_BYTES} bytes")
+    check_prefix(prefix, request.limits)
     return msgspec.structs.replace(
-        page_query(query, prefix),
+        page_query(query, prefix, request.limits),
         with_ttl=switch(query, "with_ttl"),
         with_values=switch(query, "values"),
         meta=switch(query, "meta"),
     )
 
 
-def page_query(query: Mapping[str, str], prefix: str) -> ListQuery:
+def page_query(query: Mapping[str, str], prefix: str, limits: DataLimits) -> ListQuery:
     """Which page of the keys with a prefix is asked for, by the parameters in `PAGE`.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    limit = whole_number(query, "limit", 1, LIMIT_LIST_ITEMS)
+    limit = whole_number(query, "limit", 1, limits.list_items)
     after = decode_cursor(query["cursor"]) if query.get("cursor") else ""
     if not after.startswith(prefix) and after:
         raise invalid("cursor: belongs to a listing with another prefix")
-    return ListQuery(prefix, after, LIMIT_LIST_ITEMS if limit is None else limit, consistency=consistency(query))
+    return ListQuery(prefix, after, limits.list_items if limit is None else limit, consistency=consistency(query))
 
 
 def encode_cursor(key: str) -> str:

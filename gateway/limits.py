@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError
 from gateway.shares import Shares
 from gateway.throttle import Throttle
@@ -34,6 +35,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
         timeout_ms_default: deadline of a request that names none.
         timeout_ms_max: the longest deadline that a request may name.
         query_fields: most parameters in a query.
+        data: how large what is in a request may be.
     """
 
     body_bytes: int = 8 << 20
@@ -53,6 +55,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms_default: int = 5000
     timeout_ms_max: int = 30_000
     query_fields: int = 16
+    data: DataLimits = DataLimits()
 
 
 def body_due_s(limits: HttpLimits, received: int) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from wire.messages import LIMIT_LIST_BYTES, Consistency, ListEntry, ListReply, ListRequest
+from wire.messages import Consistency, ListEntry, ListReply, ListRequest
 
 ENTRY_OVERHEAD_BYTES = 64  # quotes, field names, ttl
 
@@ -46,7 +46,7 @@ class Merge:
         bytes_max: the size at which the page ends early, though never before its first entry.
     """
 
-    def __init__(self, query: ListQuery, groups: Sequence[int], bytes_max: int = LIMIT_LIST_BYTES) -> None:
+    def __init__(self, query: ListQuery, groups: Sequence[int], bytes_max: int) -> None:
         self.page: list[ListEntry] = []
         self._query = query
         self._feeds = {group: _Feed(query.after) for group in groups}

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway import answers
 from gateway.answers import Answer
-from gateway.bodies import decode
+from gateway.bodies import decode, milliseconds
 from gateway.cluster import Cluster
 from gateway.errors import ApiCode, ApiError, from_failure
 from gateway.requests import ClientGoneError, Request
@@ -93,7 +93,8 @@ class Locks:
         body = await request.body()
         asked = decode(_acquire, body)
         deadline, wait_until = request.deadline(), request.started_at + asked.wait_ms / 1000
-        operation = AcquireLock(request.key, asked.owner, asked.ttl * 1000, int(asked.wait_ms))
+        ttl_ms = milliseconds(asked.ttl, "ttl", request.limits)
+        operation = AcquireLock(request.key, asked.owner, ttl_ms, int(asked.wait_ms))
         outcomes = await self._cluster.write(
             operation, deadline
         )  # its owner makes a retry harmless, and has the truth of now
@@ -107,7 +108,8 @@ class Locks:
         request.query()
         body = await request.body()
         asked = decode(_renew, body)
-        operation = RenewLock(request.key, asked.owner, int(asked.fence), asked.ttl * 1000)
+        ttl_ms = milliseconds(asked.ttl, "ttl", request.limits)
+        operation = RenewLock(request.key, asked.owner, int(asked.fence), ttl_ms)
         return self._held(await self._write(operation, request.deadline()))
 
     async def release(self, request: Request) -> Answer:

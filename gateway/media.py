@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.answers import JSON_TYPE, Answer, Header
-from gateway.bodies import LIMIT_TTL_S
+from gateway.data_limits import DataLimits
 from gateway.errors import invalid
 from gateway.json_text import check_size
 from gateway.requests import Request, whole_number
@@ -36,23 +36,23 @@ def stored_type(request: Request) -> str:
     return header.decode()
 
 
-def raw_item(key: str, body: bytes, kind: str) -> PutItem:
+def raw_item(key: str, body: bytes, kind: str, limits: DataLimits) -> PutItem:
     """A body as a value of a type.
 
     Raises:
         ApiError: VALUE_TOO_LARGE.
     """
-    check_size(len(body), "body")
+    check_size(len(body), "body", limits)
     return PutItem(key, body, kind)
 
 
-def ttl_ms(query: Mapping[str, str]) -> int:
+def ttl_ms(query: Mapping[str, str], limits: DataLimits) -> int:
     """The time to live in the query, for a body that says none.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    ttl = whole_number(query, "ttl", 1, LIMIT_TTL_S)
+    ttl = whole_number(query, "ttl", 1, limits.ttl_s_max)
     return NEVER if ttl is None else ttl * 1000
 
 

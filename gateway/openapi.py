@@ -5,9 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+import msgspec
+
 from gateway.errors import MEANINGS, ApiCode
 from gateway.idempotency import LIMIT_KEY_CHARACTERS
 from gateway.limits import HttpLimits
+from gateway.openapi_limits import Limit, LimitText, effective
 from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, LINKS, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
 from gateway.paths import KEYED
 from gateway.routes import ADMITTED, EVERYWHERE, GUARDED, KEY_VERBS, Route, Verb
@@ -28,11 +31,17 @@ _ETAG_PATTERN = r'^(\*|"[0-9]{1,18}"|[0-9]{1,18})$'
 _SERVICE_NAME = {"maxLength": 200, "pattern": "^[A-Za-z0-9._~-]+$"}
 
 
-def describe(routes: Iterable[Route], *, has_auth: bool) -> Document:
-    """The document for a table of routes, of a gateway that asks for tokens or does not."""
+def describe(routes: Iterable[Route], limits: HttpLimits, *, has_auth: bool) -> Document:
+    """The document for a table of routes, of a gateway with these limits that asks for tokens or does not."""
+    described: Document = effective(_describe(routes, limits, has_auth=has_auth), limits.data)
+    return described
+
+
+def _describe(routes: Iterable[Route], limits: HttpLimits, *, has_auth: bool) -> Document:
+    """The same, with placeholders for the limits of data."""
     paths: Document = defaultdict(dict)
     for route in routes:
-        paths[route.path][route.method.lower()] = _operation(route)
+        paths[route.path][route.method.lower()] = _operation(route, limits)
         if has_auth and not route.is_open:
             paths[route.path][route.method.lower()]["security"] = [{"bearer": []}, {"apiKey": []}]
     return {
@@ -43,18 +52,19 @@ def describe(routes: Iterable[Route], *, has_auth: bool) -> Document:
             "summary": "A strongly consistent, sharded key-value store",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "x-concord-limits": _limits(limits),
         "servers": [{"url": "/"}],
         "paths": dict(paths),
         "components": {
             "schemas": SCHEMAS | {"Error": _error_schema()},
-            "parameters": _parameters(),
+            "parameters": _parameters(limits),
             "headers": _headers(),
             "securitySchemes": _security_schemes(),
         },
     }
 
 
-def _operation(route: Route) -> Document:
+def _operation(route: Route, limits: HttpLimits) -> Document:
     operation: Document = {
         "operationId": route.id,
         "summary": route.summary,
@@ -65,9 +75,17 @@ def _operation(route: Route) -> Document:
     if route.id in BODIES:
         content: Document = {_JSON: {"schema": _ref(BODIES[route.id])}}
         if route.id == "put":
-            binary = {"type": "string", "format": "binary", "description": "Any type: kept with it."}
+            binary = {
+                "type": "string",
+                "format": "binary",
+                "description": LimitText("Any type: kept with it. At most {value_bytes} bytes."),
+            }
             content["application/octet-stream"] = {"schema": binary}
-        operation["requestBody"] = {"required": route.id not in OPTIONAL_BODIES, "content": content}
+        operation["requestBody"] = {
+            "description": f"At most {limits.body_bytes} bytes.",
+            "required": route.id not in OPTIONAL_BODIES,
+            "content": content,
+        }
     return operation
 
 
@@ -154,18 +172,24 @@ def _error_schema() -> Document:
     }
 
 
-def _parameters() -> Document:
+def _limits(limits: HttpLimits) -> Document:
+    """Those that a client may want to know, all in one place: by the names of the settings of a gateway."""
+    stated = {name: getattr(limits, name) for name in ("body_bytes", "timeout_ms_max", "query_fields")}
+    return msgspec.structs.asdict(limits.data) | stated
+
+
+def _parameters(limits: HttpLimits) -> Document:
     return {
         "last_event_id": _LAST_EVENT_ID,
         "key": {
             "name": "key",
             "in": "path",
             "required": True,
-            "description": "1..1024 bytes of UTF-8. `/` may stand as it is or as `%2F`.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
+            "description": LimitText("1..{key_bytes} bytes of UTF-8. `/` may stand as it is or as `%2F`."),
+            "schema": {"type": "string", "minLength": 1, "maxLength": Limit("key_bytes")},
         },
         "id": _name("id", "The public part of a token: what stands between its second and its third `_`.", {}),
-        "name": _name("name", "Of a lock or a limit: 1..1024 bytes of UTF-8.", {"maxLength": 1024}),
+        "name": _name("name", "Of a lock or a limit.", {"maxLength": Limit("key_bytes")}),
         "service": _name("service", "Of a service.", _SERVICE_NAME),
         "instance": _name("instance", "Of an instance, unique in its service.", _SERVICE_NAME),
         "if_match": {
@@ -193,8 +217,8 @@ def _parameters() -> Document:
             "schema": {
                 "type": "integer",
                 "minimum": 1,
-                "maximum": HttpLimits().timeout_ms_max,
-                "default": HttpLimits().timeout_ms_default,
+                "maximum": limits.timeout_ms_max,
+                "default": limits.timeout_ms_default,
             },
         },
     }

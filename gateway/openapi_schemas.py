@@ -1,25 +1,31 @@
-"""Bodies, queries and replies of the routes, as JSON Schema (draft 2020-12)."""
+"""Bodies, queries and replies of the routes, as JSON Schema (draft 2020-12).
+
+What a setting can turn down stands here as a `Limit`, or by its name in a `LimitText`; see openapi_limits.py.
+"""
 
 from typing import Any, TypeAlias
 
-from gateway.bodies import LIMIT_TTL_S
+from gateway.data_limits import LIMIT_TTL_S
 from gateway.locks import LIMIT_LOCK_S
+from gateway.openapi_limits import Limit, LimitText
 from gateway.quotas import LIMIT_WINDOW_S
 from placement.tokens.text import NAME_PATTERN
-from wire.messages import LIMIT_BULK_ITEMS, LIMIT_KEY_BYTES, LIMIT_LIST_ITEMS, LIMIT_QUOTA, LIMIT_WAIT_MS
+from wire.messages import LIMIT_KEY_BYTES, LIMIT_QUOTA, LIMIT_WAIT_MS
 from wire.token_messages import LIMIT_OVERLAP_MS, LIMIT_SCOPE_VERBS, LIMIT_TOKEN_NAME, LIMIT_TOKEN_SCOPES
 
 Schema: TypeAlias = dict[str, Any]
 
-_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": LIMIT_KEY_BYTES}
-_TTL: Schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_TTL_S, "description": "Seconds."}
+_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": Limit("key_bytes")}
+_KEY_SHOWN: Schema = {"type": "string", "minLength": 1, "maxLength": LIMIT_KEY_BYTES}  # others may have written it
+_TTL: Schema = {"type": "integer", "minimum": 1, "maximum": Limit("ttl_s_max"), "description": "Seconds."}
 _TTL_OR_NULL: Schema = {
     "type": ["integer", "null"],
     "minimum": 1,
     "description": "Seconds, rounded up; null: never expires.",
 }
 _OPTIONAL_TTL: Schema = {**_TTL, "type": ["integer", "null"]}
-_VALUE: Schema = {"description": "Any JSON, up to 1 MiB and 64 levels."}
+_VALUE: Schema = {"description": LimitText("Any JSON, up to {value_bytes} bytes and {json_depth} levels.")}
+_VALUE_SHOWN: Schema = {"description": "Any JSON."}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _TEXT: Schema = {"type": "string"}
 _NAME_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -34,7 +40,7 @@ def _closed(required: list[str], **properties: Schema) -> Schema:
 
 
 def _bulk(items: Schema) -> Schema:
-    return {"type": "array", "minItems": 1, "maxItems": LIMIT_BULK_ITEMS, "items": items}
+    return {"type": "array", "minItems": 1, "maxItems": Limit("bulk_items"), "items": items}
 
 
 def _ok(data: Schema, **beside: Schema) -> Schema:
@@ -91,7 +97,7 @@ _GROUP: Schema = _object(
 )
 _ITEM: Schema = _object(
     ["key", "status"],
-    key=_KEY,
+    key=_KEY_SHOWN,
     status={"enum": ["ok", "error"]},
     error={"enum": ["not_found", "PRECONDITION_FAILED", "CONFLICT", "CLUSTER_UNAVAILABLE", "UNKNOWN"]},
 )
@@ -103,7 +109,7 @@ _META: dict[str, Schema] = {
 _MEMBER: Schema = _object(
     ["status"],
     status={"enum": ["ok", "error"]},
-    value=_VALUE,
+    value=_VALUE_SHOWN,
     ttl=_TTL_OR_NULL,
     error={"enum": ["not_found", "CLUSTER_UNAVAILABLE", "UNKNOWN"]},
     **_META,
@@ -117,7 +123,11 @@ _OPTIONAL: Schema = {**_POSITIVE, "type": ["integer", "null"]}
 _CONDITIONS: dict[str, Schema] = {
     "if_absent": {"type": ["boolean", "null"], "description": "The key is not there (true), or is (false)."},
     "if_revision": {**_OPTIONAL, "description": "The key has this revision; 0: it is not there."},
-    "if_value": {"description": "The key's value is equal to this as JSON."},
+    "if_value": {
+        "description": LimitText(
+            "The key's value is equal to this JSON, of {value_bytes} bytes and {json_depth} levels at most."
+        )
+    },
     "if_fence": {**_OPTIONAL, "description": "No greater fence was used on the key. It is remembered."},
 }
 _PUT: dict[str, Schema] = {"value": _VALUE, "ttl": _OPTIONAL_TTL, **_CONDITIONS}
@@ -131,7 +141,12 @@ _INCREMENT: dict[str, Schema] = {
     **_CONDITIONS,
 }
 _OWNER: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
-_LOCK_TTL: Schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_LOCK_S, "description": "Seconds."}
+_LOCK_TTL: Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": Limit("ttl_s_max", LIMIT_LOCK_S),
+    "description": "Seconds.",
+}
 _QUOTA: Schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_QUOTA}
 _COMPARE: Schema = {
     **_closed(
@@ -153,13 +168,13 @@ _STEP: Schema = {
         _closed(["op", "key"], op={"const": "increment"}, key=_KEY, **_INCREMENT),
     ]
 }
-_STEPS: Schema = {"type": "array", "maxItems": LIMIT_BULK_ITEMS, "items": _STEP}
+_STEPS: Schema = {"type": "array", "maxItems": Limit("bulk_items"), "items": _STEP}
 _INSTANCE: Schema = _object(
     ["instance", "ttl", "revision"],
     instance=_TEXT,
     address=_TEXT,
     port=_COUNT,
-    metadata=_VALUE,
+    metadata=_VALUE_SHOWN,
     ttl=_TTL_OR_NULL,
     revision=_COUNT,
 )
@@ -207,7 +222,7 @@ SCHEMAS: dict[str, Schema] = {
     "TxnBody": {
         **_closed(
             [],
-            compare={"type": "array", "maxItems": LIMIT_BULK_ITEMS, "items": _COMPARE},
+            compare={"type": "array", "maxItems": Limit("bulk_items"), "items": _COMPARE},
             success=_STEPS,
             failure=_STEPS,
         ),
@@ -235,14 +250,21 @@ SCHEMAS: dict[str, Schema] = {
         address={"type": "string", "minLength": 1, "maxLength": 255},
         port={"type": "integer", "minimum": 1, "maximum": 65535},
         ttl=_TTL,
-        metadata=_VALUE,
+        metadata={
+            "description": LimitText(
+                "Any JSON; the whole instance has up to {value_bytes} bytes and {json_depth} levels."
+            )
+        },
     ),
     "IncrementReply": _ok(_object(["value", "revision"], value=_INTEGER, revision=_COUNT)),
     "TxnReply": _ok(
         _object(
             ["succeeded", "results", "revision"],
             succeeded={"type": "boolean"},
-            results={"type": "array", "items": _object(["key", "status"], key=_KEY, status={"enum": ["ok", "error"]})},
+            results={
+                "type": "array",
+                "items": _object(["key", "status"], key=_KEY_SHOWN, status={"enum": ["ok", "error"]}),
+            },
             revision=_COUNT,
         )
     ),
@@ -261,7 +283,7 @@ SCHEMAS: dict[str, Schema] = {
     "PutReply": _ok(_object(["revision"], revision=_COUNT)),
     "GetReply": {
         "anyOf": [
-            _ok(_object(["value"], value=_VALUE, ttl=_TTL_OR_NULL, **_META)),
+            _ok(_object(["value"], value=_VALUE_SHOWN, ttl=_TTL_OR_NULL, **_META)),
             {"description": "With `raw=true`: the value itself."},
         ]
     },
@@ -272,7 +294,9 @@ SCHEMAS: dict[str, Schema] = {
     "ListReply": _ok(
         {
             "type": "array",
-            "items": {"anyOf": [_KEY, _object(["key"], key=_KEY, ttl=_TTL_OR_NULL, value=_VALUE, **_META)]},
+            "items": {
+                "anyOf": [_KEY_SHOWN, _object(["key"], key=_KEY_SHOWN, ttl=_TTL_OR_NULL, value=_VALUE_SHOWN, **_META)]
+            },
         },
         cursor={"type": "string", "description": "There is more: give it back as `cursor`."},
     ),
@@ -313,7 +337,7 @@ SCHEMAS: dict[str, Schema] = {
         ["name", "scopes"],
         name={"type": "string", "minLength": 1, "maxLength": LIMIT_TOKEN_NAME, "pattern": NAME_PATTERN},
         scopes=_SCOPES,
-        expires_in=_OPTIONAL_TTL,
+        expires_in={**_OPTIONAL_TTL, "maximum": LIMIT_TTL_S},
     ),
     "RotateBody": _closed(
         [],
@@ -409,7 +433,9 @@ _FRESHNESS: dict[str, Schema] = {
 _META_SWITCH: Schema = {**_SWITCH, "description": "Say the revision, too."}
 _RAW_SWITCH: Schema = {**_SWITCH, "description": "The value's bytes, with the content type that they were stored with."}
 _PAGE: dict[str, Schema] = {
-    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_LIST_ITEMS, "default": LIMIT_LIST_ITEMS}},
+    "limit": {
+        "schema": {"type": "integer", "minimum": 1, "maximum": Limit("list_items"), "default": Limit("list_items")}
+    },
     "cursor": {"schema": _TEXT, "description": "From the page before."},
     "consistency": _CONSISTENCY,
 }
@@ -424,13 +450,13 @@ QUERIES: dict[str, dict[str, Schema]] = {
     "bulk_get": {"consistency": _CONSISTENCY},
     "list": {
         **_PAGE,
-        "prefix": {"schema": {"type": "string", "maxLength": LIMIT_KEY_BYTES, "default": ""}},
+        "prefix": {"schema": {"type": "string", "maxLength": Limit("key_bytes"), "default": ""}},
         "with_ttl": _SWITCH,
         "values": _SWITCH,
         "meta": _META_SWITCH,
     },
     "watch": {
-        "prefix": {"schema": {"type": "string", "maxLength": LIMIT_KEY_BYTES, "default": ""}},
+        "prefix": {"schema": {"type": "string", "maxLength": Limit("key_bytes"), "default": ""}},
         "from": {"schema": _TEXT, "description": "An `id` of an event: no state, but the changes right after it."},
     },
     "service": _PAGE,

@@ -11,8 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gateway.errors import ApiCode, ApiError
-from wire.messages import LIMIT_KEY_BYTES
+from gateway.data_limits import DataLimits
+from gateway.errors import ApiCode, ApiError, invalid
 
 KV = b"/api/v1/kv"
 _KV_KEY = KV + b"/"
@@ -115,22 +115,24 @@ def _parse_key(method: str, raw_path: bytes) -> Target:
     return Target(Shape.KEY, rest)
 
 
-def key_in(target: Target) -> str:
+def key_in(target: Target, limits: DataLimits) -> str:
     """The key, lock or limit that a path names; an instance of a service is the key that it is kept as.
 
     Raises:
         ApiError: INVALID_KEY.
     """
     if target.shape not in _OF_SERVICES:
-        return decode_key(target.rest)
-    names = [decode_key(raw) for raw in target.rest.split(b"/")]
+        return decode_key(target.rest, limits)
+    names = [decode_key(raw, limits) for raw in target.rest.split(b"/")]
     if not all(map(_SERVICE_NAME.fullmatch, names)):
         message = "names of services and instances have 1 to 200 letters, digits or any of . _ ~ -"
         raise ApiError(ApiCode.INVALID_KEY, message)
-    return SERVICE_PREFIX + "/".join(names)
+    key = SERVICE_PREFIX + "/".join(names)
+    check_key(key, "services", limits)
+    return key
 
 
-def decode_key(raw: bytes) -> str:
+def decode_key(raw: bytes, limits: DataLimits) -> str:
     """The key that an undecoded part of a path spells.
 
     Raises:
@@ -144,27 +146,36 @@ def decode_key(raw: bytes) -> str:
         key = raw.decode()
     except UnicodeDecodeError:
         raise ApiError(ApiCode.INVALID_KEY, "the key is not UTF-8") from None
-    if not 0 < len(raw) <= LIMIT_KEY_BYTES:
-        raise ApiError(ApiCode.INVALID_KEY, key_size_message(len(raw)))
+    if not 0 < len(raw) <= limits.key_bytes:
+        raise ApiError(ApiCode.INVALID_KEY, _size_message(len(raw), limits))
     return key
 
 
-def check_key(key: str, where: str) -> None:
+def check_key(key: str, where: str, limits: DataLimits) -> None:
     """Refuse a key of a body that is empty or over the limit; `where` names the field.
 
     Raises:
         ApiError: INVALID_KEY.
     """
-    if len(key) * 4 <= LIMIT_KEY_BYTES and key:  # four bytes a character at most
+    if len(key) * 4 <= limits.key_bytes and key:  # four bytes a character at most
         return
     size = len(key.encode())
-    if not 0 < size <= LIMIT_KEY_BYTES:
-        raise ApiError(ApiCode.INVALID_KEY, f"{where}: {key_size_message(size)}")
+    if not 0 < size <= limits.key_bytes:
+        raise ApiError(ApiCode.INVALID_KEY, f"{where}: {_size_message(size, limits)}")
 
 
-def key_size_message(size: int) -> str:
-    """Why a key of `size` bytes is refused."""
-    return "the key is empty" if size == 0 else f"the key is over {LIMIT_KEY_BYTES} bytes"
+def check_prefix(prefix: str, limits: DataLimits) -> None:
+    """Refuse a prefix that no key can have.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    if len(prefix.encode()) > limits.key_bytes:
+        raise invalid(f"prefix: over {limits.key_bytes} bytes")
+
+
+def _size_message(size: int, limits: DataLimits) -> str:
+    return "the key is empty" if size == 0 else f"the key is over {limits.key_bytes} bytes"
 
 
 def _escapes_are_whole(raw: bytes) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from litestar.types import HTTPScope, Receive
 
 from gateway.access import NOBODY, Access
+from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError, invalid
 from gateway.limits import HttpLimits, Place, body_due_s
 from wire.messages import Consistency
@@ -65,6 +66,11 @@ class Request:
         self._receive = receive
         self._limits = limits
         self._reserved = 0
+
+    @property
+    def limits(self) -> DataLimits:
+        """How large what is in it may be."""
+        return self._limits.data
 
     @property
     def target(self) -> tuple[bytes, bytes, bytes]:

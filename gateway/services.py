@@ -9,7 +9,7 @@ import msgspec
 
 from gateway import answers
 from gateway.answers import Answer
-from gateway.bodies import Ttl, decode
+from gateway.bodies import Ttl, decode, milliseconds
 from gateway.json_text import json_value
 from gateway.kv import PAGE, KeyValue, page_query
 from gateway.requests import Request
@@ -46,13 +46,14 @@ class Services:
         request.query()
         body = await request.body()
         parsed = decode(_body, body)
-        json_value(parsed.metadata, "metadata")
-        value = msgspec.json.encode({"address": parsed.address, "port": int(parsed.port), "metadata": parsed.metadata})
-        return await self._keys.put_item(request, PutItem(request.key, value, "", parsed.ttl * 1000), body)
+        instance = {"address": parsed.address, "port": int(parsed.port), "metadata": parsed.metadata}
+        value = json_value(msgspec.Raw(msgspec.json.encode(instance)), "metadata", request.limits)
+        ttl_ms = milliseconds(parsed.ttl, "ttl", request.limits)
+        return await self._keys.put_item(request, PutItem(request.key, value, "", ttl_ms), body)
 
     async def instances(self, request: Request) -> Answer:
         """`GET /services/{service}`: the living instances, in the order of their names."""
-        asked = page_query(request.query(*PAGE), request.key + "/")
+        asked = page_query(request.query(*PAGE), request.key + "/", request.limits)
         query = msgspec.structs.replace(asked, with_values=True)
         return await self._keys.answer_page(query, request, lambda entry: _shown(entry, len(query.prefix)))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway.addresses import Network, parse_networks
+from gateway.data_limits import DataLimits
 from gateway.limits import HttpLimits
 from gateway.watch import WatchLimits
 from wire.address import parse_address
@@ -96,6 +97,33 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(description="longest deadline that a request may name", ge=1, le=HttpLimits().timeout_ms_max),
     ] = HttpLimits().timeout_ms_max
+    key_bytes: Annotated[
+        int, msgspec.Meta(description="longest key, in bytes of UTF-8", ge=1, le=DataLimits().key_bytes)
+    ] = DataLimits().key_bytes
+    value_bytes: Annotated[
+        int, msgspec.Meta(description="largest value, in bytes", ge=1, le=DataLimits().value_bytes)
+    ] = DataLimits().value_bytes
+    bulk_items: Annotated[
+        int,
+        msgspec.Meta(description="most items of a bulk request or transaction", ge=1, le=DataLimits().bulk_items),
+    ] = DataLimits().bulk_items
+    json_depth: Annotated[
+        int, msgspec.Meta(description="how deep a value in JSON may nest", ge=0, le=DataLimits().json_depth)
+    ] = DataLimits().json_depth
+    list_items: Annotated[
+        int, msgspec.Meta(description="most items of a page of a listing", ge=1, le=DataLimits().list_items)
+    ] = DataLimits().list_items
+    list_bytes: Annotated[
+        int, msgspec.Meta(description="size at which such a page ends early", ge=1, le=DataLimits().list_bytes)
+    ] = DataLimits().list_bytes
+    ttl_s_max: Annotated[
+        int,
+        msgspec.Meta(description="longest time to live of keys and locks, in seconds", ge=1, le=DataLimits().ttl_s_max),
+    ] = DataLimits().ttl_s_max
+    bulk_get_bytes: Annotated[
+        int,
+        msgspec.Meta(description="values in the answer to one bulk get", ge=1, le=DataLimits().bulk_get_bytes),
+    ] = DataLimits().bulk_get_bytes
     connections: Annotated[
         int, msgspec.Meta(description="HTTP connections at once; further ones wait to be accepted", ge=1, le=1 << 16)
     ] = 8192
@@ -175,7 +203,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
             failed_logins=self.failed_logins,
             timeout_ms_default=min(self.timeout_ms, self.timeout_ms_max),
             timeout_ms_max=self.timeout_ms_max,
+            data=self.data_limits,
         )
+
+    @property
+    def data_limits(self) -> DataLimits:
+        """How large keys, values and lists of them may be."""
+        return DataLimits(**{name: getattr(self, name) for name in DataLimits.__struct_fields__})
 
     @property
     def watch_limits(self) -> WatchLimits:

@@ -27,7 +27,7 @@ class Transactions:
         """`POST /txn`."""
         request.query()
         body = await request.body()
-        parsed = parse_txn(body)
+        parsed = parse_txn(body, request.limits)
         request.access.check(parsed.keys_read, TokenVerb.READ)
         request.access.check(parsed.keys_written)
         check_slots(parsed.keys)

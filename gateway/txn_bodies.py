@@ -4,13 +4,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from gateway.bodies import IncrementBody, PutBody, Ttl, check_count, decode, increment_item, put_item
+from gateway.bodies import IncrementBody, PutBody, TouchBody, check_count, decode, increment_item, put_item, touch_item
 from gateway.conditions import Conditional
+from gateway.data_limits import DataLimits
 from gateway.errors import invalid
 from gateway.json_text import json_value
 from gateway.paths import check_key
 from gateway.whole import Natural, decoder
-from wire.messages import Comparison, Delete, Fetch, Increment, Put, Relation, Step, Touch, TouchItem, Transaction
+from wire.messages import Comparison, Delete, Fetch, Increment, Put, Relation, Step, Touch, Transaction
 
 _RELATIONS = {"==": Relation.EQUAL, "!=": Relation.NOT_EQUAL, "<": Relation.LESS, ">": Relation.GREATER}
 
@@ -43,11 +44,10 @@ class DeleteStep(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=T
     key: str
 
 
-class TouchStep(Conditional, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="touch", tag_field="op"):
+class TouchStep(TouchBody, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="touch", tag_field="op"):
     """Set the time to live of a key, which must be there."""
 
     key: str
-    ttl: Ttl
 
 
 class IncrementStep(
@@ -97,41 +97,41 @@ class Parsed(msgspec.Struct, frozen=True):
         return [step.key for step in (*self.success, *self.failure) if not isinstance(step, GetStep)]
 
 
-def parse_txn(body: bytes) -> Parsed:
+def parse_txn(body: bytes, limits: DataLimits) -> Parsed:
     """The transaction in a body.
 
     Raises:
         ApiError: INVALID_REQUEST, INVALID_KEY, VALUE_TOO_LARGE, BATCH_TOO_LARGE.
     """
     parsed = decode(_body, body)
-    check_count(len(parsed.compare) + len(parsed.success) + len(parsed.failure), "compare, success, failure")
+    check_count(len(parsed.compare) + len(parsed.success) + len(parsed.failure), "compare, success, failure", limits)
     transaction = Transaction(
-        [_comparison(one, f"compare[{index}].") for index, one in enumerate(parsed.compare)],
-        [_step(one, f"success[{index}].") for index, one in enumerate(parsed.success)],
-        [_step(one, f"failure[{index}].") for index, one in enumerate(parsed.failure)],
+        [_comparison(one, f"compare[{index}].", limits) for index, one in enumerate(parsed.compare)],
+        [_step(one, f"success[{index}].", limits) for index, one in enumerate(parsed.success)],
+        [_step(one, f"failure[{index}].", limits) for index, one in enumerate(parsed.failure)],
     )
     return Parsed(transaction, parsed.success, parsed.failure)
 
 
-def _comparison(body: CompareBody, where: str) -> Comparison:
-    check_key(body.key, where + "key")
+def _comparison(body: CompareBody, where: str, limits: DataLimits) -> Comparison:
+    check_key(body.key, where + "key", limits)
     exists = None if isinstance(body.exists, msgspec.UnsetType) else body.exists
     revision = None if isinstance(body.revision, msgspec.UnsetType) else int(body.revision)
-    value = None if isinstance(body.value, msgspec.UnsetType) else json_value(body.value, where + "value")
+    value = None if isinstance(body.value, msgspec.UnsetType) else json_value(body.value, where + "value", limits)
     if sum(operand is not None for operand in (exists, revision, value)) != 1:
         raise invalid(f"{where}key: give exactly one of exists, revision and value beside it")
     return Comparison(body.key, exists, revision, value, _RELATIONS[body.op])
 
 
-def _step(body: StepBody, where: str) -> Step:
-    check_key(body.key, where + "key")
+def _step(body: StepBody, where: str, limits: DataLimits) -> Step:
+    check_key(body.key, where + "key", limits)
     if isinstance(body, PutStep):
-        return Put([put_item(body.key, where, body)])
+        return Put([put_item(body.key, where, body, limits)])
     if isinstance(body, GetStep):
         return Fetch([body.key])
     if isinstance(body, IncrementStep):
-        return Increment([increment_item(body.key, where, body)])
-    condition = body.condition(where)
+        return Increment([increment_item(body.key, where, body, limits)])
     if isinstance(body, TouchStep):
-        return Touch([TouchItem(body.key, body.ttl * 1000, condition)])
+        return Touch([touch_item(body.key, where, body, limits)])
+    condition = body.condition(where, limits)
     return Delete([body.key], [condition] if condition else [])

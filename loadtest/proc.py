@@ -64,6 +64,17 @@ def cpu_s(pids: Iterable[int]) -> float:
     return total / TICKS_PER_S
 
 
+def parse_machine(text: str) -> float:
+    """Seconds that all CPUs together were busy, from the content of /proc/stat; waiting for disks is not busy."""
+    user, nice, system, _idle, _waiting, *interrupts = (int(ticks) for ticks in text.partition("\n")[0].split()[1:])
+    return (user + nice + system + sum(interrupts[:2])) / TICKS_PER_S
+
+
+def machine_cpu_s() -> float:
+    """Seconds that all CPUs of this machine together were busy since it started."""
+    return parse_machine((PROC / "stat").read_text())
+
+
 def descendants(pid: int) -> list[int]:
     """Pids of the children of a process, their children, and so on; sorted."""
     parents = {int(path.name): found.parent for path in PROC.glob("[0-9]*") if (found := times(int(path.name)))}

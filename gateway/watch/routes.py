@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from gateway.errors import invalid
+from gateway.paths import check_prefix
 from gateway.requests import Request
 from gateway.watch import buffer, cursor
 from gateway.watch.hub import Hub
 from gateway.watch.joining import Joining, Lister
 from gateway.watch.stream import WatchStream
 from placement.seams import Clock, loop_time
-from wire.messages import LIMIT_KEY_BYTES
 
 LAST_EVENT_ID = b"last-event-id"
 
@@ -32,8 +32,7 @@ class Watching:
         """`GET /watch`."""
         query = request.query("prefix", "from")
         prefix = query.get("prefix", "")
-        if len(prefix.encode()) > LIMIT_KEY_BYTES:
-            raise invalid(f"prefix: over {LIMIT_KEY_BYTES} bytes")
+        check_prefix(prefix, request.limits)
         request.access.check((prefix,))
         self._hub.check()
         asked = _place_asked_for(request, query)

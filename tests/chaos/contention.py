@@ -5,8 +5,8 @@ seconds:
 
 - *lock*: 50 clients queue for one lock, write under its fence and give it back; some oversleep and write late. Fences must strictly
   rise, no write under an older fence may be accepted after one under a newer, and who asked first has it first, within two places.
-- *quota*: 32 clients take from a limit of 1,000 in five seconds, as fast as they can. Each `remaining` from 999 down to 0 must be
-  told once for each window: never more than 1,000 are allowed, and never fewer.
+- *quota*: 32 clients take from a limit of 1,000 in `--window` seconds, as fast as they can. In each window each `remaining` from 999 down to 0
+  must be told once: exactly 1,000 are allowed in every window that refuses somebody, and never more (windows.py).
 - *retries*: 16 clients write in every way, through proxies that lose one answer in five, and try again until they are answered.
   The sums must be what was asked for (retries.py).
 """
@@ -14,16 +14,18 @@ seconds:
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
 from tests.chaos.contest import GATEWAYS, GUARDED, Contest, Door
 from tests.chaos.retries import contend_with_lost_answers
 from tests.chaos.scene import Scene, parser, percentile, play, say
+from tests.chaos.windows import Take, Window, faults, windows_of
 
 LOCKERS, TAKERS = 50, 32
-LIMIT, WINDOW_S = 1_000, 5
+LIMIT = 1_000
 AFTER_STRIKE_S = 4.0  # who asks so soon after a strike may have had to ask twice
 JITTER_S = 0.3  # two who ask within it may come to the queue in any order
 OVERTAKEN_MAX = 2
@@ -129,47 +131,64 @@ def _judge_fairness(scene: Scene, contest: Contest, grants: list[Grant]) -> int:
 # --- the quota
 
 
-def contend_for_quota(scene: Scene, seconds: float) -> None:
+def contend_for_quota(scene: Scene, seconds: float, window_s: int) -> None:
     """See the module's text."""
     contest = Contest(scene, seconds)
-    told, unknown = Counter[int](), Counter[str]()
-    ask = {"limit": LIMIT, "window": WINDOW_S}
+    takes: list[Take] = []
+    unknown = Counter[str]()
+    ask = {"limit": LIMIT, "window": window_s}
 
     def client(number: int, door: Door) -> None:
         del number
         while contest.is_on:
+            sent_s = time.monotonic()
             reply = door.send("POST", "/limits/{c}quota/acquire", ask)
             with contest.lock:
                 if reply is None or reply.status not in {200, 429, 503}:
                     unknown["answers that are not known"] += 1
-                elif reply.status == 200 and reply.data["allowed"]:
-                    told[reply.data["remaining"]] += 1
+                elif reply.status == 200:
+                    told, left = reply.data, reply.data["remaining"] if reply.data["allowed"] else -1
+                    takes.append(Take(sent_s, time.monotonic(), told["reset_ms"] / 1000, left))
 
     contest.run(TAKERS, client)
-    windows, lost = max(told.values(), default=0), unknown.total()
-    whole = windows - 1  # the last one was perhaps not used up
-    missing = sum(max(0, whole - told[left]) for left in range(LIMIT))
-    if told[LIMIT - 1] > windows or set(told) - set(range(LIMIT)) or missing > lost:
-        scene.violate(f"{missing} of {whole} windows of {LIMIT} are missing, {lost} answers are not known: {told}")
-    allowed_max = (seconds // WINDOW_S + 2) * LIMIT
-    if told.total() > allowed_max:
-        scene.violate(f"{told.total()} allowed, over {allowed_max}")
-    scene.figures |= {"windows": windows, "allowed": told.total(), **unknown}
-    say(f"quota: {windows} windows, {told.total()} allowed, {lost} unknown")
+    _judge_quota(scene, contest, windows_of(takes, LIMIT, window_s), window_s, unknown)
 
 
-CONTESTS: dict[str, Callable[[Scene, float], None]] = {
-    "lock": contend_for_lock,
-    "quota": contend_for_quota,
-    "retries": contend_with_lost_answers,
-}
+def _judge_quota(
+    scene: Scene, contest: Contest, windows: Sequence[Window], window_s: int, unknown: Counter[str]
+) -> None:
+    for fault in faults(windows, LIMIT, window_s, unknown.total()):
+        scene.violate(fault)
+    used_up = [window for window in windows if window.refused]
+    if not used_up:
+        scene.violate(f"none of {len(windows)} windows was used up, so nothing was shown")
+    struck = [window for window in used_up if any(window.begun_s < at < window.told_s for at in contest.struck)]
+    exact = [window for window in used_up if window.allowed == LIMIT]
+    scene.figures |= {
+        "limit": LIMIT,
+        "window_s": window_s,
+        "takers": TAKERS,
+        "gateways": GATEWAYS,
+        "windows": len(windows),
+        "windows used up": len(used_up),
+        "of them given exactly the limit": len(exact),
+        "of them through a strike at the limit's leader": len(struck),
+        "allowed": sum(window.allowed for window in windows),
+        "strikes at the limit's leader": len(contest.struck) // 2,
+        **unknown,
+    }
+    say(f"quota: {scene.figures}")
+
+
+CONTESTS = ("lock", "quota", "retries")
 
 
 def main() -> int:
     """Run the program."""
     flags = parser(__doc__, rounds=1)
     flags.add_argument("--minutes", type=float, default=10.0, help="of each contest (%(default)s)")
-    flags.add_argument("--contests", nargs="+", choices=CONTESTS, default=list(CONTESTS))
+    flags.add_argument("--contests", nargs="+", choices=CONTESTS, default=CONTESTS)
+    flags.add_argument("--window", type=int, default=5, metavar="S", help="of the rate limit (%(default)s)")
     arguments = flags.parse_args()
 
     def scenario(scene: Scene) -> None:
@@ -177,8 +196,13 @@ def main() -> int:
         door = Door([scene.cluster.port], scene.rng)
         door.send("PUT", GUARDED, {"value": 0})
         door.close()
+        contests: dict[str, Callable[[Scene, float], None]] = {
+            "lock": contend_for_lock,
+            "quota": partial(contend_for_quota, window_s=arguments.window),
+            "retries": contend_with_lost_answers,
+        }
         for name in arguments.contests:
-            CONTESTS[name](scene, 60 * arguments.minutes)
+            contests[name](scene, 60 * arguments.minutes)
 
     return play(arguments, scenario, more_flags=("--gateways", str(GATEWAYS)))
 

@@ -14,12 +14,15 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
+
 from tests.e2e.cluster import ROOT, Client, local_cluster
 from tests.e2e.guarded import Guarded, guarded_cluster
 
 CONFIG = ROOT / "tests" / "e2e" / "schemathesis.toml"
 TIMEOUT_S = 3600.0
 SIZE = ("--groups", "2", "--durability", "memory")
+CASES = re.compile(r"Test cases:\s+(\d+) generated")
 SUMMARY = re.compile(r"=+ SUMMARY =+.*", re.DOTALL)
 
 
@@ -65,10 +68,11 @@ def main() -> int:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--examples", type=int, default=100, help="of each operation (%(default)s)")
     flags.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    flags.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     ways = {"open": "without tokens", "admin": "with the first token", "user": "with a token without admin"}
     flags.add_argument("--ways", nargs="+", choices=ways, default=list(ways))
     arguments = flags.parse_args()
-    failed = False
+    failed, figures = False, dict[str, float]()
     for way in arguments.ways:
         with ExitStack() as held:
             directory = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="concord-description-")))
@@ -81,10 +85,14 @@ def main() -> int:
                 cluster, token = guarded.cluster, guarded.root if way == "admin" else token_without_admin(guarded)
             done = try_out(cluster.url, directory, arguments.examples, token=token, seed=arguments.seed)
         failed |= done.returncode != 0
+        cases = CASES.search(done.stdout)
+        figures[f"requests {ways[way]}"] = int(cases[1]) if cases else 0
         summary = SUMMARY.search(done.stdout)
         sys.stdout.write(f"{ways[way]}: exit code {done.returncode}\n")
         sys.stdout.write((summary[0] if summary and not done.returncode else done.stdout + done.stderr) + "\n")
         sys.stdout.flush()
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.encode(figures))
     return 1 if failed else 0
 
 

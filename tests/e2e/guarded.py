@@ -1,4 +1,4 @@
-"""A cluster that asks for tokens, with three gateways and everything in its logs that a program can say."""
+"""A cluster that asks for tokens, with three gateways, an audit log, and everything in its logs that a program can say."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ import msgspec
 from tests.e2e.cluster import ROOT, Client, LocalCluster, Reply, local_cluster
 
 GATEWAYS = 3
+AUDIT_LOG = "audit.jsonl"  # in the data directory; every gateway appends to it
 TALKATIVE = Path(__file__).parent / "talkative"
 """Its sitecustomize.py lets every process write logs of level DEBUG."""
 
@@ -36,7 +37,8 @@ def guarded_cluster(data_dir: Path, *flags: str) -> Iterator[Guarded]:
     """One that is ready."""
     paths = os.pathsep.join(map(str, (TALKATIVE, ROOT / "sdk", ROOT)))
     all_flags = ("--gateways", str(GATEWAYS), "--auth", *flags)
-    with local_cluster(data_dir, *all_flags, environ={"PYTHONPATH": paths, "CONCORD_TOKEN": ""}) as cluster:
+    audit = {"CONCORD_AUDIT_LOG": str(data_dir / AUDIT_LOG), "CONCORD_AUDIT_READS": "true"}
+    with local_cluster(data_dir, *all_flags, environ={"PYTHONPATH": paths, "CONCORD_TOKEN": "", **audit}) as cluster:
         cluster.start()
         yield Guarded(cluster, first_token(cluster))
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.data_limits import DataLimits
 from gateway.limits import HttpLimits
 from gateway.settings import GatewaySettings
 from tests.gateway.double import NAME, Client, run
@@ -90,7 +91,7 @@ def test_the_default_deadline_is_5_s_and_a_frame_16_mib() -> None:
     assert Limits().frame_bytes_max == 16 * MIB
 
 
-@pytest.mark.parametrize("name", ["body_bytes", "timeout_ms_max", "timeout_ms"])
+@pytest.mark.parametrize("name", ["body_bytes", "timeout_ms_max", "timeout_ms", *DataLimits.__struct_fields__])
 def test_settings_turn_a_limit_down_and_never_up(name: str) -> None:
     base = {"nodes": ["127.0.0.1:1"], "cluster": NAME}
     most = HttpLimits().timeout_ms_max if name == "timeout_ms" else getattr(GatewaySettings(**base), name)  # type: ignore[arg-type]
@@ -117,4 +118,5 @@ def test_the_page_of_limits_names_every_setting_of_one() -> None:
     assert [name for name in limits if f"`--{name.replace('_', '-')}" not in text] == []
 
 
-_FAMILIES = {"requests", "bytes", "watchers", "failed", "trusted", "body", "timeout", "connections"}
+_OTHERS = {"requests", "bytes", "watchers", "failed", "trusted", "body", "timeout", "connections"}
+_FAMILIES = _OTHERS | {name.split("_")[0] for name in DataLimits.__struct_fields__}

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.bodies import parse_put
+from gateway.data_limits import DataLimits
 from gateway.errors import ApiError
 from gateway.fanout import place, select, split
 from gateway.json_text import is_too_deep
@@ -24,6 +25,7 @@ from wire.errors import Applied, Code, Failure
 from wire.messages import Delete, ItemResult, ListEntry, ListReply, OperationId, Put, PutItem, Status, Touch, TouchItem
 from wire.operations import keys_of
 
+LIMITS = DataLimits()
 quick = settings(deadline=None, derandomize=True)
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 
@@ -35,25 +37,25 @@ def test_every_key_has_a_path_that_names_it_for_every_method(key: str) -> None:
     for method in ("GET", "PUT", "DELETE"):
         target = parse(method, path.replace(b"bulk", b"%62ulk"))
         if target.shape is Shape.KEY:
-            assert decode_key(target.rest) == key
+            assert decode_key(target.rest, LIMITS) == key
     touch = parse("POST", path + b"/touch")
-    assert touch.shape is Shape.BULK or decode_key(touch.rest) == key
+    assert touch.shape is Shape.BULK or decode_key(touch.rest, LIMITS) == key
     ttl = parse("GET", path + b"/ttl")
-    assert (ttl.shape, decode_key(ttl.rest)) == (Shape.TTL, key)
+    assert (ttl.shape, decode_key(ttl.rest, LIMITS)) == (Shape.TTL, key)
 
 
 @quick
 @given(keys)
 def test_slashes_may_stand_as_they_are_in_a_path(key: str) -> None:
     target = parse("PUT", b"/api/v1/kv/" + quote(key, safe="/").encode())
-    assert (target.shape, decode_key(target.rest)) == (Shape.KEY, key)
+    assert (target.shape, decode_key(target.rest, LIMITS)) == (Shape.KEY, key)
 
 
 @quick
 @given(st.binary(max_size=60))
 def test_any_bytes_in_a_path_are_a_key_or_an_api_error(raw: bytes) -> None:
     try:
-        key = decode_key(raw)
+        key = decode_key(raw, LIMITS)
     except ApiError:
         return
     assert 0 < len(key.encode()) <= 1024
@@ -75,7 +77,7 @@ def test_every_json_value_is_kept_byte_for_byte(value: Any, ascii_only: bool, in
         return
     if b"\\ud" in text and not _is_unicode(json.loads(text)):
         return
-    assert parse_put("k", b'{"value": ' + text + b" }").value == text
+    assert parse_put("k", b'{"value": ' + text + b" }", LIMITS).value == text
 
 
 def _is_unicode(value: object) -> bool:
@@ -119,7 +121,7 @@ def test_the_parser_takes_exactly_the_json_that_the_json_module_takes(text: str)
     except ValueError:
         is_good = False
     try:
-        parse_put("k", body)
+        parse_put("k", body, LIMITS)
         is_taken = True
     except ApiError:
         is_taken = False
@@ -139,7 +141,7 @@ def test_depth_is_counted_as_levels_of_arrays_and_objects(value: Any) -> None:
         padded = value
         while _depth(padded) < levels:
             padded = [padded, [], {}]
-        assert is_too_deep(json.dumps(padded).encode()) == (_depth(padded) > 64)
+        assert is_too_deep(json.dumps(padded).encode(), 64) == (_depth(padded) > 64)
 
 
 def _depth(value: object) -> int:
@@ -186,7 +188,7 @@ def _page(held: list[str], prefix: str, after: str, limit: int) -> ListReply:
 
 
 def test_a_group_that_has_more_but_gives_nothing_is_a_defect_not_an_endless_loop() -> None:
-    merge = Merge(ListQuery("", "", 10), [1])
+    merge = Merge(ListQuery("", "", 10), [1], LIMITS.list_bytes)
     with pytest.raises(ValueError, match="group 1"):
         merge.feed(1, ListReply([], more=True, revision=1))
 

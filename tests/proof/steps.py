@@ -7,6 +7,8 @@ import msgspec
 
 Figures = dict[str, float | str | dict[str, float]]
 
+CHANGES_FOR_EACH_CUT = 500
+
 
 class Step(msgspec.Struct, frozen=True):
     """One program of the proof.
@@ -16,7 +18,7 @@ class Step(msgspec.Struct, frozen=True):
         title: the heading in the page.
         claim: what holds when it succeeds.
         amount: how much is done in full, in units of `unit`; `--share` does a part of it.
-        unit: seeds, rounds or minutes; "once" cannot be shared out.
+        unit: what the amount counts; "once" cannot be shared out.
         command: `python -m` of what, given the amount and a seed that no other run had; `--json FILE` is added.
     """
 
@@ -24,7 +26,7 @@ class Step(msgspec.Struct, frozen=True):
     title: str
     claim: str
     amount: int
-    unit: Literal["seeds", "rounds", "minutes", "once"]
+    unit: Literal["seeds", "rounds", "minutes", "changes", "examples", "once"]
     command: Callable[[int, int], list[str]]
 
 
@@ -59,7 +61,16 @@ def _chaos(nodes: int) -> Callable[[int, int], list[str]]:
 
 
 def _contention(amount: int, seed: int) -> list[str]:
-    return ["tests.chaos.contention", "--minutes", str(amount), "--seed", str(seed)]
+    return ["tests.chaos.contention", "--minutes", str(amount), "--window", "15", "--seed", str(seed)]
+
+
+def _watchers(amount: int, seed: int) -> list[str]:
+    cuts = max(1, amount // CHANGES_FOR_EACH_CUT)
+    return ["tests.chaos.watchers", "--changes", str(amount), "--cuts", str(cuts), "--seed", str(seed)]
+
+
+def _description(amount: int, seed: int) -> list[str]:
+    return ["tests.e2e.description", "--examples", str(amount), "--seed", str(seed)]
 
 
 def _sdk(amount: int, seed: int) -> list[str]:
@@ -167,5 +178,31 @@ STEPS = (
         10,
         "minutes",
         _sdk,
+    ),
+    Step(
+        "watchers",
+        "Watchers that are cut off, and very many of them",
+        "one that is cut off 200 times while 100,000 changes are made, and goes on at two gateways, sees each of them once and those "
+        "of each key in order; 2,000 on one gateway are each told every change",
+        100_000,
+        "changes",
+        _watchers,
+    ),
+    Step(
+        "revocation",
+        "Revocation of tokens in use",
+        "no gateway lets a token in later than one second after it was answered that it is revoked, whether placement's leader dies before "
+        "that, after it or not at all",
+        30,
+        "rounds",
+        _rounds("revocation"),
+    ),
+    Step(
+        "description",
+        "The description of the API",
+        "whatever openapi.json allows is answered as it says and whatever it forbids is refused, without tokens and with",
+        100,
+        "examples",
+        _description,
     ),
 )

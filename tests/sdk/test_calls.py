@@ -14,6 +14,7 @@ from concord._calls import NO_CONDITION
 from concord._core import OwnWrites
 from concord._responses import Entry
 from concord._transports import Response
+from gateway.data_limits import DataLimits
 from gateway.paths import Shape, key_in, parse
 from tests.sdk.fake import World, ok, refused
 
@@ -27,7 +28,7 @@ def test_the_gateway_reads_the_key_that_was_meant(key: str) -> None:
     target = _calls.get(key, Any, "linearizable", None).request.target.partition("?")[0]
     parsed = parse("GET", target.encode())
     assert parsed.shape is Shape.KEY
-    assert key_in(parsed) == key
+    assert key_in(parsed, DataLimits()) == key
     for call, shape in (
         (_calls.ttl(key, "linearizable", None), Shape.TTL),
         (_calls.touch(key, 1, NO_CONDITION), Shape.TOUCH),
@@ -35,7 +36,7 @@ def test_the_gateway_reads_the_key_that_was_meant(key: str) -> None:
     ):
         parsed = parse(call.request.method, call.request.target.encode())
         assert parsed.shape is shape
-        assert key_in(parsed) == key
+        assert key_in(parsed, DataLimits()) == key
 
 
 @pytest.mark.parametrize("key", ["", "\ud800"])
