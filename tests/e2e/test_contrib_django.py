@@ -110,6 +110,9 @@ def test_each_method_does_what_django_says(cache: Any) -> None:
     assert [cache.incr("k"), cache.incr("k", 10), cache.decr("k", 2)] == [2, 12, 10]
     with pytest.raises(ValueError, match="not found"):
         cache.incr("none")
+    cache.set("text", "seven")
+    with pytest.raises(TypeError):
+        cache.incr("text")
     assert cache.get_or_set("made", lambda: 7) == 7
     assert (cache.delete("made"), cache.delete("made")) == (True, False)
     assert cache.incr_version("k") == 2

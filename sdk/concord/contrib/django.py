@@ -17,7 +17,7 @@ from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.utils.module_loading import import_string
 
-from concord import Concord, NotFound, PreconditionFailed, Txn
+from concord import Concord, Conflict, NotFound, PreconditionFailed, Txn
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,11 +109,19 @@ class ConcordCache(BaseCache):  # type: ignore[misc] # Django has no types
         return self._is_there(self._name(key, version))
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        """Add to a number, atomically; its time goes on. Raises ValueError when it is not there."""
+        """Add to a number, atomically; its time goes on.
+
+        Raises:
+            ValueError: it is not there.
+            TypeError: it is no number, or would leave the range of 64 bits.
+        """
         name = self._name(key, version)
         txn = Txn().if_exists(name)
         txn.then.increment(name, delta)
-        done = self._client.commit(txn)
+        try:
+            done = self._client.commit(txn)
+        except Conflict as error:
+            raise TypeError(error.message) from error
         if not done.succeeded:
             raise ValueError(f"Key {key!r} not found")
         return int(done.results[0].value)
