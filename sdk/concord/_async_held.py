@@ -12,7 +12,9 @@ from concord._coordination import Instance, Permit
 from concord._driver import AsyncDriver
 from concord._errors import ConcordError, Conflict, LockLost
 from concord._leases import Heartbeat, Lease
+from concord._settled import settled
 
+RELEASE_S_MAX = 5.0  # that who is cancelled may have to wait until what it held is given back
 _log = logging.getLogger("concord")
 
 
@@ -94,7 +96,11 @@ class AsyncLock:
     async def __aenter__(self) -> Self:
         driver = self._driver
         plan = _coordination.take_lock(self.name, self.owner, self._ttl, wait_s=self._wait, clock=driver.core.clock)
-        grant = await driver.follow(plan)
+        try:
+            grant = await driver.follow(plan)
+        except asyncio.CancelledError:
+            await settled(self._withdraw())  # it may have been granted, or be about to
+            raise
         self._fence, self._is_lost, self._body = grant.fence, False, asyncio.current_task()
         self._cancelling = self._body.cancelling() if self._body else 0
         renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
@@ -105,20 +111,39 @@ class AsyncLock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        fence, keeper = self.fence, self._keeper
+        fence, keeper, cancelled = self.fence, self._keeper, None
         self._fence = self._keeper = None
+        try:
+            await settled(self._give_back(fence, keeper))
+        except asyncio.CancelledError as cancellation:
+            cancelled = cancellation
+        if self._is_lost and (self._body is None or self._body.uncancel() <= self._cancelling):
+            if kind in self._REPLACED:
+                raise LockLost(f"the lock {self.name} is lost") from error
+        elif cancelled is not None:
+            raise cancelled
+
+    async def _give_back(self, fence: int, keeper: AsyncKeeper | None) -> None:
         if keeper is not None:
             await keeper.stop()
         if self._is_lost:
-            if self._body is not None and self._body.uncancel() <= self._cancelling and kind in self._REPLACED:
-                raise LockLost(f"the lock {self.name} is lost") from error
             return
         try:
-            await self._driver.run(_coordination.lock_release(self.name, self.owner, fence))
+            await self._driver.run(_coordination.lock_release(self.name, self.owner, fence), RELEASE_S_MAX)
         except Conflict:
             pass  # it was sure a moment ago, so the answer to a first attempt was lost
         except ConcordError as failure:
-            _log.warning("the lock %s was not given back and runs out by itself: %s", self.name, failure)
+            self._warn(failure)
+
+    async def _withdraw(self) -> None:
+        try:
+            async with asyncio.timeout(RELEASE_S_MAX):
+                await self._driver.follow(_coordination.withdraw_lock(self.name, self.owner), RELEASE_S_MAX)
+        except (ConcordError, TimeoutError) as failure:
+            self._warn(failure)
+
+    def _warn(self, failure: Exception) -> None:
+        _log.warning("the lock %s was not given back and runs out by itself: %s", self.name, failure)
 
     _REPLACED = (None, asyncio.CancelledError)
 
@@ -166,6 +191,9 @@ class AsyncRegistration:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await settled(self._leave())
+
+    async def _leave(self) -> None:
         if self._keeper is not None:
             await self._keeper.stop()
         await self._driver.run(_coordination.deregister(self._service, self._instance.instance))

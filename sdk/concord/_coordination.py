@@ -15,6 +15,7 @@ from concord._transports import Request, Response
 Algorithm: TypeAlias = Literal["fixed", "gcra"]
 LOCK_WAIT_S_MAX = 30.0  # that a gateway lets anyone wait in one request
 PERMIT_PAUSE_S_MIN = 0.01
+WITHDRAWAL_TTL_S = 1
 
 
 class Permit(msgspec.Struct, frozen=True):
@@ -79,6 +80,18 @@ def lock_renew(name: str, owner: str, fence: int, ttl: int) -> Call[None]:
 def lock_release(name: str, owner: str, fence: int) -> Call[None]:
     """Give a lock back."""
     return post(f"{API}/locks/{quoted(name, 'name')}/release", {"owner": owner, "fence": fence}, _done)
+
+
+def withdraw_lock(name: str, owner: str) -> Plan[None]:
+    """Give back what an acquisition that nobody waits for any more may have got.
+
+    Its fence is not known, but whoever holds a lock is told it again. One that nobody held is taken, for a second at most.
+    """
+    try:
+        fence: int = yield lock_acquire(name, owner, WITHDRAWAL_TTL_S, 0.0)
+        yield lock_release(name, owner, fence)
+    except Conflict:
+        return
 
 
 class Grant(msgspec.Struct, frozen=True):

@@ -1,5 +1,10 @@
-"""Sessions: data under a secret id that is gone when it was not touched for a while."""
+"""Sessions: data under a secret id that is gone when it was not touched for a while.
 
+The key is made of a hash of the id, so that who reads keys (a listing, a log, a backup) cannot be anybody.
+"""
+
+import hashlib
+import re
 import secrets
 from typing import Any
 
@@ -9,11 +14,22 @@ from concord._errors import NotFound
 from concord._responses import Entry
 
 ID_BYTES = 32
+_ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def new_id() -> str:
     """An id that nobody guesses: 256 bits."""
     return secrets.token_urlsafe(ID_BYTES)
+
+
+def is_id(text: str) -> bool:
+    """Whether it looks like an id of `new_id`."""
+    return _ID.fullmatch(text) is not None
+
+
+def key_of(prefix: str, session: str) -> str:
+    """The key of a session."""
+    return prefix + hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Sessions:
@@ -26,9 +42,9 @@ class Sessions:
     """
 
     def __init__(self, driver: Driver, prefix: str, ttl: int) -> None:
-        self._driver = driver
-        self._prefix = prefix
-        self._ttl = ttl
+        self.driver = driver
+        self.prefix = prefix
+        self.ttl = ttl
 
     def create(self, data: object) -> str:
         """A new session with `data`; the result is its id, a secret of its user."""
@@ -38,33 +54,33 @@ class Sessions:
 
     def load(self, session: str) -> Any:
         """The data of a session; None when it is over."""
-        entry: Entry[Any] | None = self._driver.run(_calls.get(self._prefix + session, Any, "linearizable", None))
+        entry: Entry[Any] | None = self.driver.run(_calls.get(key_of(self.prefix, session), Any, "linearizable", None))
         return None if entry is None else entry.value
 
     def save(self, session: str, data: object) -> None:
         """Set the `data` of a session; its time begins anew. One that is over begins again."""
-        self._driver.run(_calls.put(self._prefix + session, data, self._ttl, _calls.NO_CONDITION, None))
+        self.driver.run(_calls.put(key_of(self.prefix, session), data, self.ttl, _calls.NO_CONDITION, None))
 
     def touch(self, session: str) -> bool:
         """Begin the time of a session anew; False when it is over."""
         try:
-            self._driver.run(_calls.touch(self._prefix + session, self._ttl, _calls.NO_CONDITION))
+            self.driver.run(_calls.touch(key_of(self.prefix, session), self.ttl, _calls.NO_CONDITION))
         except NotFound:
             return False
         return True
 
     def delete(self, session: str) -> None:
         """End a session."""
-        self._driver.run(_calls.delete(self._prefix + session, _calls.NO_CONDITION))
+        self.driver.run(_calls.delete(key_of(self.prefix, session), _calls.NO_CONDITION))
 
 
 class AsyncSessions:
     """The same for asyncio; see `Sessions`."""
 
     def __init__(self, driver: AsyncDriver, prefix: str, ttl: int) -> None:
-        self._driver = driver
-        self._prefix = prefix
-        self._ttl = ttl
+        self.driver = driver
+        self.prefix = prefix
+        self.ttl = ttl
 
     async def create(self, data: object) -> str:
         """A new session with `data`; the result is its id, a secret of its user."""
@@ -74,22 +90,22 @@ class AsyncSessions:
 
     async def load(self, session: str) -> Any:
         """The data of a session; None when it is over."""
-        call = _calls.get(self._prefix + session, Any, "linearizable", None)
-        entry: Entry[Any] | None = await self._driver.run(call)
+        call = _calls.get(key_of(self.prefix, session), Any, "linearizable", None)
+        entry: Entry[Any] | None = await self.driver.run(call)
         return None if entry is None else entry.value
 
     async def save(self, session: str, data: object) -> None:
         """Set the `data` of a session; its time begins anew. One that is over begins again."""
-        await self._driver.run(_calls.put(self._prefix + session, data, self._ttl, _calls.NO_CONDITION, None))
+        await self.driver.run(_calls.put(key_of(self.prefix, session), data, self.ttl, _calls.NO_CONDITION, None))
 
     async def touch(self, session: str) -> bool:
         """Begin the time of a session anew; False when it is over."""
         try:
-            await self._driver.run(_calls.touch(self._prefix + session, self._ttl, _calls.NO_CONDITION))
+            await self.driver.run(_calls.touch(key_of(self.prefix, session), self.ttl, _calls.NO_CONDITION))
         except NotFound:
             return False
         return True
 
     async def delete(self, session: str) -> None:
         """End a session."""
-        await self._driver.run(_calls.delete(self._prefix + session, _calls.NO_CONDITION))
+        await self.driver.run(_calls.delete(key_of(self.prefix, session), _calls.NO_CONDITION))

@@ -1,0 +1,131 @@
+"""A task that is cancelled leaves no lock behind: not while it asks for one, not while it gives one back."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+
+from concord import AsyncConcord
+from concord._async_held import AsyncLock
+from concord._settled import settled
+from concord._transports import AsyncStream, Request, Response
+from tests.sdk.fake import ok, refused
+
+Asked: TypeAlias = tuple[str, dict[str, Any]]
+
+
+class LockServer:
+    """Grants one lock. A request for `verb` is on its way when `asked` is set; the answer to an acquisition gets lost."""
+
+    def __init__(self, verb: str) -> None:
+        self.owner = ""
+        self.fence = 0
+        self.asked = asyncio.Event()
+        self._verb = verb
+
+    async def send(self, _: str, request: Request, timeout_s: float) -> Response:
+        verb = request.target.rpartition("/")[2]
+        if verb == self._verb and not self.asked.is_set():
+            self.asked.set()
+            if verb == "acquire":
+                self._answer(verb, msgspec.json.decode(request.body))
+                await asyncio.sleep(timeout_s)
+            await asyncio.sleep(0.05)
+        return self._answer(verb, msgspec.json.decode(request.body))
+
+    def _answer(self, verb: str, body: dict[str, Any]) -> Response:
+        if verb == "acquire" and not self.owner:
+            self.owner = body["owner"]
+            self.fence += 1
+        if self.owner != body["owner"]:
+            return refused(409, "CONFLICT")
+        if verb == "release":
+            self.owner = ""
+        return ok({"fence": self.fence, "ttl": 30})
+
+    async def stream(self, base_url: str, request: Request, silence_s: float) -> AsyncStream:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def cancelled_while(server: LockServer, body: Callable[[AsyncLock], Coroutine[Any, Any, None]]) -> None:
+    """Cancel a task as soon as the server was asked, and wait for its end."""
+    async with AsyncConcord(transport=server) as client:
+        task = asyncio.create_task(body(client.lock("l")))
+        await server.asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def hold(lock: AsyncLock) -> None:
+    async with lock:
+        pass
+
+
+@pytest.mark.parametrize("verb", ["acquire", "release"])
+def test_a_task_that_is_cancelled_as_it_asks_or_gives_back_leaves_no_lock(verb: str) -> None:
+    async def main() -> None:
+        server = LockServer(verb)
+        await cancelled_while(server, hold)
+        assert server.owner == ""
+        assert server.fence == 1
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_task_takes_no_lock_from_another() -> None:
+    async def main() -> None:
+        server = LockServer("acquire")
+        server.owner = "another"
+        await cancelled_while(server, hold)
+        assert server.owner == "another"
+
+    asyncio.run(main())
+
+
+def test_what_is_settled_ends_before_who_is_cancelled_goes_on() -> None:
+    async def main() -> None:
+        begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            begun.set()
+            await may_end.wait()
+            ended.set()
+
+        task = asyncio.create_task(settled(work()))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=0.01)
+        assert not task.done()
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+
+    asyncio.run(main())
+
+
+def test_a_second_cancellation_is_obeyed_at_once() -> None:
+    async def main() -> None:
+        begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            begun.set()
+            await may_end.wait()
+            ended.set()
+
+        task = asyncio.create_task(settled(work()))
+        await begun.wait()
+        for _ in range(2):
+            task.cancel()
+            await asyncio.wait([task], timeout=0.01)
+        assert task.cancelled()
+        may_end.set()
+        await ended.wait()
+
+    asyncio.run(main())
