@@ -11,9 +11,10 @@ import msgspec
 
 from gateway.conditions import Conditional
 from gateway.errors import ApiCode, ApiError, invalid
-from gateway.json_text import LIMIT_JSON_DEPTH, json_value
+from gateway.json_text import json_value
 from gateway.paths import check_key
 from gateway.whole import Positive, Whole, decoder
+from wire.json_depth import LIMIT_JSON_DEPTH
 from wire.messages import (
     LIMIT_BULK_ITEMS,
     LIMIT_TTL_MS,

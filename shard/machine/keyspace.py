@@ -5,7 +5,7 @@ time to live. A record is never changed, only replaced, so a shallow copy of a s
 that is what copy on write by slot rests on. Every `Capture` in force is told of every slot about to change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -81,6 +81,11 @@ class Keyspace:
         self._captures: tuple[Capture, ...] = ()
         self._changes: list[Change] | None = None
         self._now_ms = 0  # as `expire` was told
+
+    @property
+    def slots(self) -> Mapping[int, Mapping[str, Record]]:
+        """The records by slot and name; to be read only."""
+        return self._slots
 
     def note_changes(self) -> None:
         """From now on keep what changes for `take_changes`."""

@@ -6,7 +6,7 @@ gone for every operation and read), then takes a change of ownership, then appli
 changes of an entry share one revision, the entry's log index.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from shard.machine.changes import take_step
@@ -203,6 +203,11 @@ class Machine:
     def now_ms(self) -> int:
         """Cluster time of the last entry."""
         return self._store.now_ms
+
+    @property
+    def records(self) -> Mapping[int, Mapping[str, Record]]:
+        """The records by slot and name, due ones included; to be read only, and asked for anew after a restore."""
+        return self._keyspace.slots
 
     @property
     def keys(self) -> int:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from gateway.bodies import parse_put
 from gateway.errors import ApiError
 from gateway.fanout import place, select, split
-from gateway.json_text import is_too_deep
 from gateway.kv import decode_cursor, encode_cursor
 from gateway.listing import ListQuery, Merge
 from gateway.operation_ids import OperationIds
