@@ -7,6 +7,7 @@ from concord._async_client import AsyncConcord
 from concord._calls import Consistency
 from concord._client import Concord
 from concord._coordination import Instance, Permit
+from concord._embedded import Embedded
 from concord._errors import (
     ConcordError,
     Conflict,
@@ -20,6 +21,7 @@ from concord._errors import (
     NotFound,
     PreconditionFailed,
     ServerFault,
+    StoreFailed,
     Timeout,
     TooLarge,
     TooManyRequests,
@@ -28,6 +30,7 @@ from concord._errors import (
     UnknownOutcome,
 )
 from concord._many import Read, Written
+from concord._open import open  # noqa: A004 - as `gzip.open`
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._txn import Txn, TxnResult
@@ -43,6 +46,7 @@ __all__ = [
     "ConnectionFailed",
     "Consistency",
     "CrossGroup",
+    "Embedded",
     "Entry",
     "Event",
     "Forbidden",
@@ -57,6 +61,7 @@ __all__ = [
     "Read",
     "Retry",
     "ServerFault",
+    "StoreFailed",
     "Timeout",
     "TooLarge",
     "TooManyRequests",
@@ -66,4 +71,5 @@ __all__ = [
     "Unavailable",
     "UnknownOutcome",
     "Written",
+    "open",
 ]

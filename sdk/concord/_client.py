@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, overload
 from concord import _calls, _coordination, _many
 from concord._calls import UNSET, Consistency
 from concord._coordination import Algorithm
-from concord._driver import Driver, make_core
+from concord._driver import Driver, Runner, make_core
 from concord._errors import ConcordError
 from concord._flags import Flags
 from concord._held import Limiter, Lock, Service
@@ -60,6 +60,7 @@ class Concord:
         core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
         self._driver = Driver(core, transport or _default_transport())
+        self._runner: Runner = self._driver
         self._workers = ThreadPoolExecutor(BULK_CONCURRENCY, "concord")
 
     def __enter__(self) -> Self:
@@ -160,7 +161,7 @@ class Concord:
         timeout: float | None = None,
     ) -> Entry[Any] | None:
         """A key with its revision and time to live; None when it is not there. As `get`."""
-        return self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+        return self._runner.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
 
     def put(
         self,
@@ -193,7 +194,7 @@ class Concord:
             TooLarge: the value is over 1 MiB.
         """
         condition = _calls.conditions(if_absent, if_revision, if_value, if_fence)
-        return self._driver.run(_calls.put(key, value, ttl, condition, content_type), timeout)
+        return self._runner.run(_calls.put(key, value, ttl, condition, content_type), timeout)
 
     def delete(
         self,
@@ -209,7 +210,7 @@ class Concord:
         Raises:
             PreconditionFailed: a condition does not hold.
         """
-        return self._driver.run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
+        return self._runner.run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
 
     def ttl(self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None) -> int | None:
         """The seconds that a key has left, rounded up; None for ever.
@@ -217,7 +218,7 @@ class Concord:
         Raises:
             NotFound: it is not there.
         """
-        return self._driver.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+        return self._runner.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
 
     def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """Set the seconds that a key has left, and return its revision.
@@ -225,7 +226,7 @@ class Concord:
         Raises:
             NotFound: it is not there, or not any more.
         """
-        return self._driver.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+        return self._runner.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
 
     def increment(
         self,
@@ -252,7 +253,7 @@ class Concord:
         Raises:
             Conflict: it is no number, or would leave its range.
         """
-        return self._driver.run(
+        return self._runner.run(
             _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
         )
 
@@ -295,7 +296,7 @@ class Concord:
         cursor, more = "", True
         while more:
             call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._driver.run(call, timeout)
+            page = self._runner.run(call, timeout)
             yield from page.entries
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -319,7 +320,7 @@ class Concord:
         cursor, more = "", True
         while more:
             call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._driver.run(call, timeout)
+            page = self._runner.run(call, timeout)
             yield from page.entries
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -331,7 +332,7 @@ class Concord:
             NotFound: a step touches a key that is not there. Nothing was done.
             Conflict: a step increments what is no number, or would leave its range. Nothing was done.
         """
-        return self._driver.run(txn.call(), timeout)
+        return self._runner.run(txn.call(), timeout)
 
     def lock(self, name: str, *, ttl: int = 30, wait: float | None = None) -> Lock:
         """A lock for a `with`: taken at its beginning, renewed in the background, given back at its end.
@@ -345,17 +346,17 @@ class Concord:
             Conflict: from the `with`: another has it still.
             LockLost: from the end of the `with`: it was lost within.
         """
-        return Lock(self._driver, name, ttl, wait)
+        return Lock(self._runner, name, ttl, wait)
 
     def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> Limiter:
         """A rate limit: `limit` in each `window` seconds; `gcra` gives back little by little."""
         return Limiter(
-            self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
+            self._runner, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
         )
 
     def service(self, name: str) -> Service:
         """A service: to register instances, and to find them."""
-        return Service(self._driver, name)
+        return Service(self._runner, name)
 
     @overload
     def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> Watch[Any]: ...
@@ -381,16 +382,16 @@ class Concord:
             prefix: of the keys.
             timeout: seconds that the first whole state may take.
         """
-        return Flags(self.watch(prefix), prefix, self._driver.core.timeout_s if timeout is None else timeout)
+        return Flags(self.watch(prefix), prefix, self._runner.timeout_s if timeout is None else timeout)
 
     def sessions(self, prefix: str = "session/", *, ttl: int = 1800) -> Sessions:
         """A store of sessions, each gone `ttl` seconds after it was last saved or touched."""
-        return Sessions(self._driver, prefix, ttl)
+        return Sessions(self._runner, prefix, ttl)
 
     def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> Iterator[Mapping[str, Any]]:
         def run(batch: Batch[Any]) -> Mapping[str, Any]:
             try:
-                return self._driver.follow(batch.plan(), timeout)
+                return self._runner.follow(batch.plan(), timeout)
             except ConcordError as error:
                 return dict.fromkeys(batch.keys, error)
 

@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 from concord import _calls
-from concord._driver import AsyncDriver, Driver
+from concord._driver import AsyncRunner, Runner
 from concord._errors import NotFound
 from concord._responses import Entry
 
@@ -25,7 +25,7 @@ class Sessions:
         ttl: seconds that a session lives after it was last saved or touched.
     """
 
-    def __init__(self, driver: Driver, prefix: str, ttl: int) -> None:
+    def __init__(self, driver: Runner, prefix: str, ttl: int) -> None:
         self._driver = driver
         self._prefix = prefix
         self._ttl = ttl
@@ -61,7 +61,7 @@ class Sessions:
 class AsyncSessions:
     """The same for asyncio; see `Sessions`."""
 
-    def __init__(self, driver: AsyncDriver, prefix: str, ttl: int) -> None:
+    def __init__(self, driver: AsyncRunner, prefix: str, ttl: int) -> None:
         self._driver = driver
         self._prefix = prefix
         self._ttl = ttl

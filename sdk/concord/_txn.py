@@ -7,6 +7,7 @@ import msgspec
 from concord import _calls, _values
 from concord._calls import Call
 from concord._responses import Found, body_decoder, parsed
+from concord._store import Store
 from concord._transports import Response
 
 Relation: TypeAlias = Literal["==", "!=", "<", ">"]
@@ -96,7 +97,11 @@ class Txn:
         """The operation."""
         keys = [step["key"] for step in (*self.then.rendered, *self.otherwise.rendered)]
         body = {"compare": self._compare, "success": self.then.rendered, "failure": self.otherwise.rendered}
-        return _calls.post(f"{_calls.API}/txn", body, _decode, is_write=True, keys=keys)
+
+        def local(store: Store, timeout: float) -> TxnResult:
+            return store.commit(self._compare, self.then.rendered, self.otherwise.rendered, timeout)
+
+        return _calls.post(f"{_calls.API}/txn", body, _decode, is_write=True, keys=keys, local=local)
 
     def _when(self, key: str, **members: Any) -> "Txn":
         self._compare.append({"key": key, **members})

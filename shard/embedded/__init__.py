@@ -5,7 +5,8 @@ The door. `open_engine` opens a data directory; `shard/embedded/README.md` says 
 
 from raft.wal import Durability
 from shard.embedded.engine import Engine
+from shard.embedded.feed import HistoryLostError
 from shard.embedded.opening import open_engine
 from shard.embedded.trouble import Trouble, TroubleError
 
-__all__ = ["Durability", "Engine", "Trouble", "TroubleError", "open_engine"]
+__all__ = ["Durability", "Engine", "HistoryLostError", "Trouble", "TroubleError", "open_engine"]

@@ -22,12 +22,14 @@ from typing import Protocol, TypeVar
 
 from raft.snapshot_format import SnapshotMeta
 from shard.cluster_time import ClusterClock
+from shard.embedded.feed import Feed
 from shard.embedded.limits import EngineLimits
 from shard.embedded.log import TERM, EntryLog
 from shard.embedded.trouble import Trouble, TroubleError
 from shard.embedded.turns import Ticket, Turns
 from shard.machine import Entry, Machine, Page, Record, encode
-from wire.messages import NEVER, ItemResult, Operation, OperationId, Status, WriteReply
+from wire.messages import NEVER, ItemResult, Operation, OperationId, Status, WatchEvent, WriteReply
+from wire.positions import Position
 from wire.slots import slot_of
 
 T = TypeVar("T")
@@ -84,6 +86,7 @@ class Engine:
         self._turns = self._new_turns()
         self._trouble: TroubleError | None = None
         self._upkeep: Helper | None = None
+        self._feed = Feed(machine)
         self._lock_waits: dict[tuple[str, str], threading.Event] = {}
         machine.on_granted(self._granted)
         _opened.add(self)
@@ -154,16 +157,20 @@ class Engine:
             command = encode(entry)
             if self._log is not None:
                 self._log.append(command)
-            self.index += 1
             self.busy = True
-            with self.state:
-                replies = self.machine.apply(self.index, TERM, command)
-            if len(replies) != len(entry.operations):
-                raise TroubleError(Trouble.FAILED, "the machine does not understand an entry; this is a defect")
+            replies = self._apply(command, len(entry.operations))
             self.busy = self._trouble is not None
         except BaseException as error:
             self.fail(error)
             raise
+        return replies
+
+    def _apply(self, command: bytes, operations: int) -> list[WriteReply]:
+        with self.state:
+            replies = self.machine.apply(self.index + 1, TERM, command)
+            self.index += 1
+        if len(replies) != operations:
+            raise TroubleError(Trouble.FAILED, "the machine does not understand an entry; this is a defect")
         return replies
 
     def fail(self, error: BaseException) -> None:
@@ -173,6 +180,7 @@ class Engine:
         if self._trouble is None:
             self._trouble = error
         self.busy = True
+        self._feed.wake_all()
 
     def _wake_upkeep(self) -> None:
         if self._upkeep is not None:
@@ -259,6 +267,25 @@ class Engine:
         if event is not None:
             event.set()
 
+    # --- watching
+
+    def listen(self, wake: Callable[[], object]) -> tuple[object, Position]:
+        """See `Feed.listen`; also where the changes begin that follow."""
+        with self.state:
+            self.check()
+            return self._feed.listen(self.index, wake), Position(self.index)
+
+    def leave(self, token: object) -> None:
+        """See `Feed.leave`."""
+        with self.state:
+            self._feed.leave(token)
+
+    def changes(self, asked: Position) -> tuple[list[tuple[Position, WatchEvent]], Position]:
+        """See `Feed.after`."""
+        with self.state:
+            self.check()
+            return self._feed.after(asked, self.index)
+
     # --- upkeep
 
     def expire(self) -> float:
@@ -275,6 +302,11 @@ class Engine:
     def kept_by(self, upkeep: Helper) -> None:
         """Wake it when there is something to do, and stop it at the end."""
         self._upkeep = upkeep
+
+    @property
+    def name(self) -> str:
+        """Of this opening of the store: no other has it."""
+        return f"{self._session:x}"
 
     @property
     def snapshot_is_due(self) -> bool:
@@ -347,6 +379,10 @@ class Engine:
     def _stop(self) -> None:
         self._trouble = self._trouble or TroubleError(Trouble.CLOSED, "the store is closed")
         self.busy = True
+        with self.state:
+            self._feed.wake_all()
+            for event in self._lock_waits.values():
+                event.set()
 
     def forked(self) -> None:
         """This is a fork: the files are the parent's."""

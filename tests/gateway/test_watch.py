@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.limits import HttpLimits
-from gateway.watch.position import Position
+from wire.positions import Position
 from tests.gateway.double import (
     CONNECTION_LOST,
     QUICK_WATCH,

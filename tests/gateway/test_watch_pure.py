@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.watch import cursor, frames
-from gateway.watch.coverage import Coverage
+from wire.coverage import Coverage
 from gateway.watch.cursor import CursorError, Layout
-from gateway.watch.position import Position, place
+from wire.positions import Position, place
 from gateway.watch.prefixes import PrefixIndex
 from shard.history import History
 from shard.machine import Change
