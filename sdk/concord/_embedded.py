@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from concord import _calls, _values
 from concord._calls import UNSET, Call, Consistency
 from concord._client import Concord
@@ -20,6 +22,8 @@ from concord._watching import Event
 T = TypeVar("T")
 
 TIMEOUT_S_DEFAULT = 10.0
+FIRST_PLAIN = "\1"  # keys before it are kept under other names
+_decode_any = msgspec.json.Decoder().decode
 
 
 class LocalRunner(Runner):
@@ -81,7 +85,7 @@ class Embedded(Concord):
         self._store = store
         self._runner = LocalRunner(store)
         self._consistency = "linearizable"
-        self._peek = store.peek
+        self._readings = store.readings
 
     def close(self) -> None:
         """Release the data directory; nothing may be called afterwards. Twice is harmless."""
@@ -98,9 +102,16 @@ class Embedded(Concord):
         timeout: float | None = None,  # noqa: ARG002 - it does not wait
     ) -> Any:
         """See `Concord.get`: a look-up in a dictionary."""
-        found = self._peek(key)
-        if found is None:
-            return default
+        try:
+            found = self._readings.plain.get(key)
+        except TypeError:
+            found = None
+        if found is None or found.expires_ms or key < FIRST_PLAIN:
+            found = self._store.peek(key)
+            if found is None:
+                return default
+        if type is Any and not found.content_type:
+            return _decode_any(found.value)
         return _values.decode_stored(found.value, found.content_type, type)
 
     def _entry(

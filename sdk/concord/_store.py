@@ -28,9 +28,25 @@ class Stored(Protocol):
     def content_type(self) -> str:
         """Of bytes; "" for JSON."""
 
+    @property
+    def expires_ms(self) -> int:
+        """0 when it never expires; else whether it is there is for the store to say."""
+
+
+class Readings(Protocol):
+    """Where a read may find a key without asking the store."""
+
+    @property
+    def plain(self) -> Mapping[str, Stored]:
+        """Keys that never expire, to be asked for anew each time; what is not found, or begins with NUL, the store knows."""
+
 
 class Store(Protocol):
     """Threads may share it."""
+
+    @property
+    def readings(self) -> Readings:
+        """Where a read looks first."""
 
     def peek(self, key: str) -> Stored | None:
         """The value of a key, None when it is not there."""

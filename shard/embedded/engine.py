@@ -3,9 +3,9 @@
 **Writes.** Who leads (`turns.py`) takes all that is queued as one entry, logs it, waits until it is durable, applies it and settles
 everybody's ticket. So the longer a sync takes, the more writes share the next one.
 
-**Reads.** They see what is applied, which is durable, and never half of an entry: while one is applied `busy` is set, and
-who finds it set waits for `_state`. A read that began before may see one key of the entry; that is the entry's moment then,
-because nobody that begins later can see less of it.
+**Reads.** They see what is applied, which is durable, and never half of an entry: `plain` is all records, and while an entry is
+applied nothing, so who does not find a key there asks with `state` held. A read that looked at `plain` before may see one key of
+the entry; then that is the moment of the entry, because nobody that begins later sees less of it.
 
 **Time.** Cluster time, counted on from the log. A key that is due by the clock is shown as gone only once an entry has brought that time, or
 it would come back when the store is opened again.
@@ -17,7 +17,7 @@ opening it again can tell.
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from raft.snapshot_format import SnapshotMeta
@@ -25,19 +25,19 @@ from shard.cluster_time import ClusterClock
 from shard.embedded.feed import Feed
 from shard.embedded.limits import EngineLimits
 from shard.embedded.log import TERM, EntryLog
+from shard.embedded.machine import SoleMachine
 from shard.embedded.trouble import Trouble, TroubleError
 from shard.embedded.turns import Ticket, Turns
-from shard.machine import Entry, Machine, Page, Record, encode
+from shard.machine import Entry, Page, Record, encode
 from wire.messages import NEVER, ItemResult, Operation, OperationId, Status, WatchEvent, WriteReply
 from wire.positions import Position
-from wire.slots import slot_of
 
 T = TypeVar("T")
 
-_PLAIN = "\1"  # keys before it are kept under another name
 _FIRST_INDEX = 1
 ALONE_S = 60.0  # that a snapshot waits for its turn
 _NOTHING = WriteReply([], 0)
+_NOTHING_PLAIN: Mapping[str, Record] = {}
 _TRIES = 8  # of a read that finds a key due each time it looks
 
 
@@ -55,7 +55,7 @@ class Engine:
     """See the module. Made by `open_engine`; threads may share it.
 
     Attributes:
-        busy: an entry is being applied, or the engine is closed or broken: plain reads have to ask.
+        plain: where keys that do not begin with NUL and never expire may be found, to be asked for anew each time.
         machine: to be looked at only with `state` held.
         state: held while the machine changes or is read in more than one step.
         limits: its sizes.
@@ -63,7 +63,7 @@ class Engine:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: SoleMachine,
         log: EntryLog | None,
         session: int,
         clock: Callable[[], float],
@@ -74,13 +74,12 @@ class Engine:
         self.machine = machine
         self.limits = limits
         self.state = threading.Lock()
-        self.busy = False
+        self.plain: Mapping[str, Record] = machine.flat
         self.index = _FIRST_INDEX if log is None else log.index
         self._log = log
         self._keeps = keeps
         self._session = session
         self._sequence = 0
-        self._records = machine.records
         self._clock = ClusterClock(machine, clock)
         self._clock.start()
         self._turns = self._new_turns()
@@ -157,9 +156,10 @@ class Engine:
             command = encode(entry)
             if self._log is not None:
                 self._log.append(command)
-            self.busy = True
+            self.plain = _NOTHING_PLAIN
             replies = self._apply(command, len(entry.operations))
-            self.busy = self._trouble is not None
+            if self._trouble is None:
+                self.plain = self.machine.flat
         except BaseException as error:
             self.fail(error)
             raise
@@ -179,7 +179,7 @@ class Engine:
             error = TroubleError(Trouble.FAILED, f"a write was cut short ({error!r}); open the store again")
         if self._trouble is None:
             self._trouble = error
-        self.busy = True
+        self.plain = _NOTHING_PLAIN
         self._feed.wake_all()
 
     def _wake_upkeep(self) -> None:
@@ -187,20 +187,6 @@ class Engine:
             self._upkeep.wake()
 
     # --- reading
-
-    def peek(self, key: str) -> Record | None:
-        """The record of a key, None when it is not there. Safe from any thread, and mostly without a lock.
-
-        Raises:
-            TroubleError: the engine is closed or broken.
-            UnicodeEncodeError: the key is no UTF-8.
-        """
-        if not self.busy:
-            records = self._records.get(slot_of(key))
-            record = records.get(key) if records else None
-            if record is not None and not record.expires_ms and key >= _PLAIN:
-                return record
-        return self.find((key,))[0][0]
 
     def now_ms(self) -> int:
         """Cluster time."""
@@ -332,7 +318,7 @@ class Engine:
             return
         index, before, chunks = self._turns.alone(self._begin_snapshot, ALONE_S)
         try:
-            meta = log.write_snapshot(index, self._slowly(chunks))
+            meta = log.write_snapshot(index, self._unless_stopped(chunks))
             self._turns.alone(lambda: self._end_snapshot(log, meta, before), ALONE_S)
         except BaseException as error:
             if self._trouble is None:
@@ -348,19 +334,10 @@ class Engine:
         self.check()
         log.compact(meta, log.tail_bytes - before)
 
-    def _slowly(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The chunks, each drawn while nothing changes, so that writes wait for one at most."""
-        try:
-            while True:
-                with self.state:
-                    self.check()
-                    chunk = next(chunks, None)
-                if chunk is None:
-                    return
-                yield chunk
-        finally:
-            with self.state:
-                chunks.close()  # type: ignore[attr-defined] # it is a generator
+    def _unless_stopped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.check()
+            yield chunk
 
     # --- the end
 
@@ -378,7 +355,7 @@ class Engine:
 
     def _stop(self) -> None:
         self._trouble = self._trouble or TroubleError(Trouble.CLOSED, "the store is closed")
-        self.busy = True
+        self.plain = _NOTHING_PLAIN
         with self.state:
             self._feed.wake_all()
             for event in self._lock_waits.values():
@@ -387,7 +364,7 @@ class Engine:
     def forked(self) -> None:
         """This is a fork: the files are the parent's."""
         self._trouble = TroubleError(Trouble.FORKED, "the parent process has the store open: a fork cannot use it")
-        self.busy = True
+        self.plain = _NOTHING_PLAIN
         self._turns, self.state = self._new_turns(), threading.Lock()
         log, self._log = self._log, None
         if log is not None:

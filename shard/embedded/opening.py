@@ -9,9 +9,10 @@ from raft.wal import Durability
 from shard.embedded.engine import Engine
 from shard.embedded.limits import EngineLimits
 from shard.embedded.log import EntryLog
+from shard.embedded.machine import SoleMachine
 from shard.embedded.trouble import Trouble, TroubleError
 from shard.embedded.upkeep import Upkeep
-from shard.machine import Entry, Machine, Own, SnapshotError
+from shard.machine import Entry, Own, SnapshotError
 from wire.slots import SLOT_COUNT
 
 _EVERYTHING = Own([(0, SLOT_COUNT - 1)], 1)
@@ -62,7 +63,7 @@ class _Recovering:
     """The machine while it is made of what is on disk. Implements `log.Restorable`."""
 
     def __init__(self) -> None:
-        self.machine = Machine()
+        self.machine = SoleMachine()
 
     def restore_from(self, chunks: Iterator[bytes]) -> None:
         """See Restorable; a chunk that the machine cannot read is damaged if the hash at the end says so."""

@@ -5,7 +5,7 @@ time to live. A record is never changed, only replaced, so a shallow copy of a s
 that is what copy on write by slot rests on. Every `Capture` in force is told of every slot about to change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -83,9 +83,9 @@ class Keyspace:
         self._now_ms = 0  # as `expire` was told
 
     @property
-    def slots(self) -> Mapping[int, Mapping[str, Record]]:
-        """The records by slot and name; to be read only."""
-        return self._slots
+    def notes_changes(self) -> bool:
+        """Whether changes are kept for `take_changes`."""
+        return self._changes is not None
 
     def note_changes(self) -> None:
         """From now on keep what changes for `take_changes`."""

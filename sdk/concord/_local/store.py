@@ -61,21 +61,13 @@ class LocalStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.readings = engine
 
     # --- reading
 
     def peek(self, key: str) -> Stored | None:
         """See Store."""
-        try:
-            record = self._engine.peek(key)
-        except TroubleError as trouble:
-            raise answers.failure(trouble) from trouble
-        except (AttributeError, TypeError, UnicodeEncodeError):
-            requests.key(key)
-            raise
-        if record is None:
-            requests.key(key)
-        return record
+        return self._find(key)[0]
 
     def entry(self, key: str, kind: Any) -> Entry[Any] | None:
         """See Store."""
