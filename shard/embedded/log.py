@@ -199,6 +199,8 @@ class _Inline:
             try:
                 result = work()
             except Exception as error:  # noqa: BLE001 - handed to the caller, as the contract of Offload says
+                if error.__cause__ is not None and not isinstance(error.__cause__, Exception):
+                    raise error.__cause__ from None  # Ctrl-C is nothing that went wrong with the disk
                 result = error
             done(result)
 

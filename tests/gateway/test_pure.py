@@ -20,6 +20,7 @@ from gateway.retries import Step, conclude, step_after
 from gateway.router import NO_GROUP, Router
 from tests.gateway.double import FakeCluster
 from wire.errors import Applied, Code, Failure
+from wire.json_depth import is_too_deep
 from wire.messages import Delete, ItemResult, ListEntry, ListReply, OperationId, Put, PutItem, Status, Touch, TouchItem
 from wire.operations import keys_of
 
