@@ -4,6 +4,7 @@ Speaks HTTP and knows nothing of the server. The tour is in docs/sdk.md, every e
 """
 
 from concord._async_client import AsyncConcord
+from concord._async_embedded import AsyncEmbedded
 from concord._calls import Consistency
 from concord._client import Concord
 from concord._coordination import Instance, Permit
@@ -30,7 +31,7 @@ from concord._errors import (
     UnknownOutcome,
 )
 from concord._many import Read, Written
-from concord._open import open  # noqa: A004 - as `gzip.open`
+from concord._open import open, open_async  # noqa: A004 - as `gzip.open`
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._txn import Txn, TxnResult
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncConcord",
+    "AsyncEmbedded",
     "Concord",
     "ConcordError",
     "Conflict",
@@ -72,4 +74,5 @@ __all__ = [
     "UnknownOutcome",
     "Written",
     "open",
+    "open_async",
 ]

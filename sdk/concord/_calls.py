@@ -40,6 +40,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
         merge: for bulk writes, joins the results of two attempts.
         unfinished: for bulk requests, an error of the result that another attempt may mend.
         local: the same operation of a store in this process, within a timeout in seconds; None where it has another way.
+        undo: gives back what `local` got when nobody waits for it any more.
     """
 
     request: Request
@@ -52,6 +53,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     merge: Callable[[T, T], T] | None = None
     unfinished: Callable[[T], ConcordError | None] | None = None
     local: Callable[[Store, float], T] | None = None
+    undo: Callable[[Store, T], object] | None = None
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

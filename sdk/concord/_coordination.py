@@ -16,6 +16,7 @@ from concord._transports import Request, Response
 Algorithm: TypeAlias = Literal["fixed", "gcra"]
 LOCK_WAIT_S_MAX = 30.0  # that a gateway lets anyone wait in one request
 PERMIT_PAUSE_S_MIN = 0.01
+UNDO_S = 5.0
 
 
 class Permit(msgspec.Struct, frozen=True):
@@ -73,7 +74,14 @@ def lock_acquire(name: str, owner: str, ttl: int, wait_s: float) -> Call[int]:
     def local(store: Store, timeout: float) -> int:
         return store.acquire_lock(name, owner, ttl, wait_s, timeout)
 
-    return post(target, body, lambda response: parsed(_held, response).data.fence, wait_s=wait_s, local=local)
+    return post(
+        target,
+        body,
+        lambda response: parsed(_held, response).data.fence,
+        wait_s=wait_s,
+        local=local,
+        undo=lambda store, fence: store.release_lock(name, owner, fence, UNDO_S),
+    )
 
 
 def lock_renew(name: str, owner: str, fence: int, ttl: int) -> Call[None]:

@@ -95,7 +95,7 @@ class Embedded(Concord):
         self,
         key: str,
         *,
-        type: Any = Any,  # noqa: A002 - as in Concord
+        type: Any = Any,
         default: Any = None,
         consistency: Consistency | None = None,  # noqa: ARG002 - there is one
         max_age_ms: int | None = None,  # noqa: ARG002 - it is as new as can be
@@ -118,7 +118,7 @@ class Embedded(Concord):
         self,
         key: str,
         *,
-        type: Any = Any,  # noqa: A002 - as in Concord
+        type: Any = Any,
         consistency: Consistency | None = None,  # noqa: ARG002 - there is one
         max_age_ms: int | None = None,  # noqa: ARG002 - it is as new as can be
         timeout: float | None = None,  # noqa: ARG002 - it does not wait
@@ -148,7 +148,7 @@ class Embedded(Concord):
         self,
         keys: Iterable[str],
         *,
-        type: Any = Any,  # noqa: A002 - as in Concord
+        type: Any = Any,
         consistency: Consistency | None = None,  # noqa: ARG002 - there is one
         timeout: float | None = None,  # noqa: ARG002 - it does not wait
     ) -> Read[Any]:
@@ -171,7 +171,7 @@ class Embedded(Concord):
         self,
         prefix: str = "",
         *,
-        type: Any = Any,  # noqa: A002 - as in Concord
+        type: Any = Any,
         after: str = "",
         patience: float | None = None,  # noqa: ARG002 - there is no connection to wait for
     ) -> Watch[Any]:

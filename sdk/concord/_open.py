@@ -1,9 +1,11 @@
 """Opening a store in this process. Only here the server is loaded, and only when it is asked for."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from concord._async_embedded import AsyncEmbedded
 from concord._embedded import Embedded
 from concord._errors import StoreFailed
 from concord._store import Store
@@ -24,6 +26,11 @@ def open(path: str | os.PathLike[str] | None = None, *, durability: Durability =
         ValueError: an argument is wrong.
     """
     return Embedded(_store(path, durability))
+
+
+async def open_async(path: str | os.PathLike[str] | None = None, *, durability: Durability = "fsync") -> AsyncEmbedded:
+    """The same for asyncio: `async with await concord.open_async("data/") as db: …`. See `open`."""
+    return AsyncEmbedded(await asyncio.to_thread(_store, path, durability))
 
 
 def _store(path: str | os.PathLike[str] | None, durability: str) -> Store:

@@ -51,6 +51,9 @@ class Store(Protocol):
     def peek(self, key: str) -> Stored | None:
         """The value of a key, None when it is not there."""
 
+    def at_once(self, key: str) -> bool:
+        """Whether a read of this key answers without waiting for the disk."""
+
     def entry(self, key: str, kind: Any) -> Entry[Any] | None:
         """A key with all that is known of it."""
 

@@ -202,6 +202,13 @@ class Engine:
 
         return self._look(look)
 
+    def find_at_once(self, key: str) -> tuple[Record | None, int] | None:
+        """The record of a key, and the cluster time; None when it is due, and only `find` can settle that, by a write."""
+        with self.state:
+            self.check()
+            record, now_ms = self.machine.get(key), self._clock.now_ms()
+        return None if record is not None and record.expired(now_ms) else (record, now_ms)
+
     def page(self, prefix: str, after: str, limit: int, *, with_values: bool) -> tuple[Page, int]:
         """Keys with a prefix in order, strictly after `after`, and the index of the entry after which they were so."""
 

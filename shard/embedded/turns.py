@@ -8,7 +8,7 @@ alone never waits for another, and many share a sync.
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from shard.embedded.trouble import Trouble, TroubleError
 from wire.messages import Operation, WriteReply
@@ -25,7 +25,7 @@ class Ticket:
         reply, error: one of them is set once it is settled.
     """
 
-    __slots__ = ("error", "gate", "is_leader", "on_settled", "operation", "reply", "size", "work")
+    __slots__ = ("error", "gate", "is_leader", "operation", "reply", "size", "work")
 
     def __init__(
         self,
@@ -33,12 +33,10 @@ class Ticket:
         size: int,
         *,
         work: Callable[[], object] | None = None,
-        on_settled: Callable[["Ticket"], object] | None = None,
     ) -> None:
         self.operation = operation
         self.size = size
         self.work = work
-        self.on_settled = on_settled
         self.is_leader = False
         self.reply: WriteReply | None = None
         self.error: TroubleError | None = None
@@ -49,13 +47,6 @@ class Ticket:
         if self.reply is not None:
             return self.reply
         raise self.error or TroubleError(Trouble.UNKNOWN, "the write was cut short")
-
-
-class Substitute(Protocol):
-    """Leads for those who brought a ticket and went on: asyncio's tasks."""
-
-    def lead(self) -> None:
-        """Call `Turns.lead` from another thread."""
 
 
 class Turns:
@@ -71,7 +62,6 @@ class Turns:
     def __init__(
         self, commit: Callable[[list[Ticket]], None], *, queued_max: int, batch_max: int, batch_bytes: int
     ) -> None:
-        self.substitute: Substitute | None = None
         self._commit = commit
         self._queued_max = queued_max
         self._batch_max = batch_max
@@ -105,15 +95,6 @@ class Turns:
         if ticket.error is not None:
             raise ticket.error
         return results[0]
-
-    def hand_in(self, ticket: Ticket) -> None:
-        """Have a ticket settled later; `on_settled` is called then, from any thread. Needs a `substitute`.
-
-        Raises:
-            TroubleError: as many wait as may.
-        """
-        if self._enter(ticket) and self.substitute is not None:
-            self.substitute.lead()
 
     def lead(self) -> None:
         """Settle what is at the head of the queue, and hand the lead on. Only for who was given it."""
@@ -185,8 +166,6 @@ class Turns:
             for ticket in tickets:
                 if ticket.gate is not None and not ticket.is_leader:
                     ticket.gate.release()
-                if ticket.on_settled is not None:
-                    ticket.on_settled(ticket)
             self._hand_on()
 
     def _hand_on(self) -> None:
@@ -195,7 +174,5 @@ class Turns:
             return
         first = self._queue[0]
         first.is_leader = True
-        if first.on_settled is None and first.gate is not None:
+        if first.gate is not None:
             first.gate.release()
-        elif self.substitute is not None:
-            self.substitute.lead()

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import concord
 from concord import Embedded
 from concord._local.store import LocalStore
-from shard.embedded import open_engine
+from shard.embedded import Durability, open_engine
 from shard.embedded.limits import EngineLimits
 
 KEYS = st.sampled_from([f"k/{number}" for number in range(6)] + ["\0k", "ä"])
@@ -30,7 +30,7 @@ class StoreUse(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.engine = open_engine(self.folder, limits=LIMITS, with_upkeep=False)
+        self.engine = open_engine(self.folder, Durability.OS, limits=LIMITS, with_upkeep=False)
         self.db = Embedded(LocalStore(self.engine))
 
     def noted(self, key: str, value: Any, revision: int) -> None:
@@ -103,4 +103,4 @@ class StoreUse(RuleBasedStateMachine):
 
 
 TestStoreUse = StoreUse.TestCase
-TestStoreUse.settings = settings(deadline=None, derandomize=True, max_examples=15, stateful_step_count=20)
+TestStoreUse.settings = settings(deadline=None, derandomize=True, max_examples=10, stateful_step_count=20)

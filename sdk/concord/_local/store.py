@@ -69,6 +69,13 @@ class LocalStore:
         """See Store."""
         return self._find(key)[0]
 
+    def at_once(self, key: str) -> bool:
+        """See Store."""
+        try:
+            return self._engine.find_at_once(requests.key(key)) is not None
+        except TroubleError as trouble:
+            raise answers.failure(trouble) from trouble
+
     def entry(self, key: str, kind: Any) -> Entry[Any] | None:
         """See Store."""
         record, now_ms = self._find(key)

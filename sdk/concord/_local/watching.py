@@ -54,7 +54,7 @@ class LocalWatching:
             while True:
                 was_listing, before = self._is_listing, self._at
                 events = self._step()
-                if events or (not was_listing and self._at == before):
+                if events or (self._at == before and not (was_listing or self._is_listing)):
                     return events
         except TroubleError as trouble:
             raise answers.failure(trouble) from trouble
