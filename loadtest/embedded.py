@@ -1,8 +1,9 @@
 """What the store inside a process costs: beside a plain dict, shelve, sqlite3, a bare write and fdatasync, and HTTP, in the same run.
 
 `python -m loadtest.embedded` (with `--url http://127.0.0.1:4000` for the last of these, against a cluster that runs). Every
-contender is given the same keys and values in turn, round by round; a rate is the best of its rounds, because what disturbs only ever makes
-it slower, and a ratio is the median of the rounds' ratios. Data lies in a directory below `--dir`, so that it is on a real disk.
+contender is given the same keys and values in turn, round by round; a rate and a time are the best of its rounds, because what disturbs only ever
+makes them worse, and a ratio is the median of the rounds' ratios. The processor's time of the calling thread is told beside, because it
+says more than a rate does where other work is done on the machine. Data lies in a directory below `--dir`, so that it is on a real disk.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -37,14 +39,17 @@ Batches = Sequence[Mapping[str, object]]
 
 
 class Contender(ABC):
-    """Something that keeps keys and values. `name` says how durable a write is.
+    """Something that keeps keys and values.
 
     Attributes:
-        reads, writes: what it takes part in.
+        name: says how durable a write is.
+        singles: how many keys it writes one by one in a round.
+        is_slow: it gets a share of the batches and reads only.
     """
 
     name = ""
     singles = SINGLES
+    is_slow = False
 
     @abstractmethod
     def get_all(self, keys: Sequence[str]) -> None:
@@ -120,6 +125,7 @@ class Shelf(Contender):
 
     name = "shelve, sync()"
     singles = 50
+    is_slow = True
 
     def __init__(self, folder: Path) -> None:
         self._shelf = shelve.open(str(folder / "shelf"))  # noqa: S301, SIM115 - its own file, closed by `close`
@@ -226,9 +232,10 @@ class Bare(Contender):
 class Store(Contender):
     """`concord.open`, or a client of a cluster."""
 
-    def __init__(self, name: str, store: concord.Concord, singles: int) -> None:
+    def __init__(self, name: str, store: concord.Concord, singles: int = SINGLES, *, is_slow: bool = False) -> None:
         self.name = name
         self.singles = singles
+        self.is_slow = is_slow
         self._store = store
 
     def get_all(self, keys: Sequence[str]) -> None:
@@ -261,35 +268,39 @@ class Rounds:
         self.title = title
         self._base = base
         self._rates: dict[str, list[float]] = {}
+        self._cpu_us: dict[str, list[float]] = {}
 
-    def measured(self, name: str, count: int, seconds: float) -> None:
-        """So many operations took so long."""
-        self._rates.setdefault(name, []).append(count / seconds)
+    def measure(self, name: str, count: int, work: Callable[[], None]) -> None:
+        """Time `work`, which is so many operations."""
+        began, cpu = time.perf_counter(), time.thread_time()
+        work()
+        self._cpu_us.setdefault(name, []).append((time.thread_time() - cpu) / count * 1e6)
+        self._rates.setdefault(name, []).append(count / (time.perf_counter() - began))
 
-    def rows(self) -> Iterator[tuple[str, float, float]]:
-        """Contender, its best rate, and the median of its ratios to the base."""
+    def rows(self) -> Iterator[tuple[str, float, float, float]]:
+        """Contender, its best rate, the median of its ratios to the base, and its least processor time in microseconds."""
         base = self._rates[self._base]
         for name, rates in self._rates.items():
             ratios = [rate / other for rate, other in zip(rates, base, strict=True)]
-            yield name, max(rates), statistics.median(ratios)
+            yield name, max(rates), statistics.median(ratios), min(self._cpu_us[name])
 
     def show(self) -> None:
         """Print it as a table."""
-        print(f"\n{self.title:<46} {'a second':>12} {'to ' + self._base:>20}")
-        for name, rate, ratio in self.rows():
-            print(f"{name:<46} {rate:>12,.0f} {ratio:>20.3f}", flush=True)
+        print(f"\n{self.title:<40} {'a second':>12} {'to ' + self._base:>20} {'CPU µs':>9}")
+        for name, rate, ratio, cpu_us in self.rows():
+            print(f"{name:<40} {rate:>12,.0f} {ratio:>20.3f} {cpu_us:>9.2f}", flush=True)
 
 
 def contenders(folder: Path, durability: Durability, url: str) -> Iterator[Contender]:
     """All of them."""
     yield Dict()
     yield JsonDict()
-    yield Store(f"embedded, {durability}", concord.open(folder / "store", durability=durability), SINGLES)
+    yield Store(f"embedded, {durability}", concord.open(folder / "store", durability=durability))
     yield Sqlite(folder)
     yield Shelf(folder)
     yield Bare(folder)
     if url:
-        yield Store("HTTP", concord.Concord(url, timeout=30.0), 200)
+        yield Store("HTTP", concord.Concord(url, timeout=30.0), 200, is_slow=True)
 
 
 def measure(every: Sequence[Contender], keys: int, rounds: int) -> list[Rounds]:
@@ -303,23 +314,15 @@ def measure(every: Sequence[Contender], keys: int, rounds: int) -> list[Rounds]:
     reads = Rounds("get, one by one", "dict")
     for _ in range(rounds):
         for one in every:
-            few = isinstance(one, Shelf | Store) and one.name in {"HTTP", Shelf.name}
-            part = batches[: max(1, len(batches) // 20)] if few else batches
-            many.measured(one.name, sum(map(len, part)), _seconds(lambda one=one, part=part: one.put_batches(part)))  # type: ignore[misc] # bound early
+            part = batches[: max(1, len(batches) // 20)] if one.is_slow else batches
+            many.measure(one.name, sum(map(len, part)), partial(one.put_batches, part))
         for one in every:
-            some = items[: one.singles]
-            single.measured(one.name, len(some), _seconds(lambda one=one, some=some: one.put_each(some)))  # type: ignore[misc] # bound early
+            single.measure(one.name, one.singles, partial(one.put_each, items[: one.singles]))
         for one in every:
             if not isinstance(one, Bare):
-                some_names = names[: len(names) if one.name.startswith(("dict", "embedded")) else one.singles]
-                reads.measured(one.name, len(some_names), _seconds(lambda one=one, some=some_names: one.get_all(some)))  # type: ignore[misc] # bound early
+                some = names[: one.singles] if one.is_slow else names
+                reads.measure(one.name, len(some), partial(one.get_all, some))
     return [many, single, reads]
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -347,7 +350,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for one in done:
         one.show()
     if arguments.json:
-        found = {one.title: {name: [rate, ratio] for name, rate, ratio in one.rows()} for one in done}
+        found = {one.title: {name: figures for name, *figures in one.rows()} for one in done}
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
 
 

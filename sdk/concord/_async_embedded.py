@@ -127,7 +127,10 @@ class AsyncEmbedded(AsyncConcord):
         timeout: float | None = None,  # noqa: ARG002 - it does not wait
     ) -> Any:
         """See `Concord.get`: a look-up in a dictionary."""
-        found = self._readings.plain.get(key)
+        try:
+            found = self._readings.plain.get(key)
+        except TypeError:
+            found = None
         if found is None or found.expires_ms or key < FIRST_PLAIN:
             store = self._store
             found = store.peek(key) if store.at_once(key) else await self._threads.do(lambda: store.peek(key))

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -257,7 +258,8 @@ def test_flags_and_sessions(client: Concord, cluster: LocalCluster) -> None:
     assert sessions.load(session) is None
 
 
-def test_the_tour_is_true(cluster: LocalCluster) -> None:
+def test_the_tour_is_true(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     page = "".join((ROOT / name).read_text() for name in ("README.md", "docs/sdk.md"))
     page = page.replace("http://127.0.0.1:4000", cluster.url)
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
