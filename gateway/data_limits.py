@@ -5,6 +5,7 @@ The cluster itself takes what the design allows. A gateway that was told less re
 
 import msgspec
 
+from wire.json_depth import LIMIT_JSON_DEPTH
 from wire.messages import (
     LIMIT_BULK_ITEMS,
     LIMIT_KEY_BYTES,
@@ -14,7 +15,6 @@ from wire.messages import (
     LIMIT_VALUE_BYTES,
 )
 
-LIMIT_JSON_DEPTH = 64
 LIMIT_READ_BYTES = 64 << 20
 LIMIT_TTL_S = LIMIT_TTL_MS // 1000
 

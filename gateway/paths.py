@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError, invalid
+from wire.names import SERVICE_NAME, SERVICE_NAME_MESSAGE, SERVICE_PREFIX
 
 KV = b"/api/v1/kv"
 _KV_KEY = KV + b"/"
@@ -68,8 +69,6 @@ _NAMED: dict[bytes, dict[bytes, Shape]] = {
 }
 _OF_SERVICES = frozenset({Shape.SERVICE, Shape.INSTANCE, Shape.INSTANCE_TOUCH})
 _SERVICES = b"/api/v1/services/"
-SERVICE_PREFIX = "services/"
-_SERVICE_NAME = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 
 
 def parse(method: str, raw_path: bytes) -> Target:
@@ -124,9 +123,8 @@ def key_in(target: Target, limits: DataLimits) -> str:
     if target.shape not in _OF_SERVICES:
         return decode_key(target.rest, limits)
     names = [decode_key(raw, limits) for raw in target.rest.split(b"/")]
-    if not all(map(_SERVICE_NAME.fullmatch, names)):
-        message = "names of services and instances have 1 to 200 letters, digits or any of . _ ~ -"
-        raise ApiError(ApiCode.INVALID_KEY, message)
+    if not all(map(SERVICE_NAME.fullmatch, names)):
+        raise ApiError(ApiCode.INVALID_KEY, SERVICE_NAME_MESSAGE)
     key = SERVICE_PREFIX + "/".join(names)
     check_key(key, "services", limits)
     return key

@@ -4,15 +4,39 @@ The door: `RaftHost` hosts replicas; `raft.interface` says what a state machine 
 the disk. Nobody outside this room sees PySyncObj.
 """
 
-from .config import RaftConfig
-from .datadir import DataDirectory
-from .host import RaftHost
-from .network import WireNetwork, receiving
-from .offload import ThreadOffload, exit_process
-from .replica import SafeReplica
-from .sealed import seal, unseal
-from .storage_errors import StorageError, describe_storage_error
-from .wal import Durability
+from typing import TYPE_CHECKING
+
+from wire.lazy import door
+
+if TYPE_CHECKING:
+    from .config import RaftConfig
+    from .datadir import DataDirectory
+    from .host import RaftHost
+    from .network import WireNetwork, receiving
+    from .offload import ThreadOffload, exit_process
+    from .replica import SafeReplica
+    from .sealed import seal, unseal
+    from .storage_errors import StorageError, describe_storage_error
+    from .wal import Durability
+else:
+    __getattr__ = door(
+        __name__,
+        {
+            "DataDirectory": "datadir",
+            "Durability": "wal",
+            "RaftConfig": "config",
+            "RaftHost": "host",
+            "SafeReplica": "replica",
+            "StorageError": "storage_errors",
+            "ThreadOffload": "offload",
+            "WireNetwork": "network",
+            "describe_storage_error": "storage_errors",
+            "exit_process": "offload",
+            "receiving": "network",
+            "seal": "sealed",
+            "unseal": "sealed",
+        },
+    )
 
 __all__ = [
     "DataDirectory",

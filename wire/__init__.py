@@ -4,13 +4,39 @@ The door. Messages are in `wire.messages`, the methods that carry them in `wire.
 process settings in `wire.settings`; `wire/README.md` has the protocol and the theory.
 """
 
-from wire.client import RpcClient
-from wire.errors import Applied, Code, Failure, RpcError
-from wire.limits import Limits
-from wire.listener import InsecureBindError
-from wire.rpc import Call, Method, Notification, Peer
-from wire.server import RpcServer
-from wire.tls import Role, TlsConfig, TlsConfigError
+from typing import TYPE_CHECKING
+
+from wire.lazy import door
+
+if TYPE_CHECKING:
+    from wire.client import RpcClient
+    from wire.errors import Applied, Code, Failure, RpcError
+    from wire.limits import Limits
+    from wire.listener import InsecureBindError
+    from wire.rpc import Call, Method, Notification, Peer
+    from wire.server import RpcServer
+    from wire.tls import Role, TlsConfig, TlsConfigError
+else:
+    __getattr__ = door(
+        __name__,
+        {
+            "Applied": "errors",
+            "Call": "rpc",
+            "Code": "errors",
+            "Failure": "errors",
+            "InsecureBindError": "listener",
+            "Limits": "limits",
+            "Method": "rpc",
+            "Notification": "rpc",
+            "Peer": "rpc",
+            "Role": "tls",
+            "RpcClient": "client",
+            "RpcError": "errors",
+            "RpcServer": "server",
+            "TlsConfig": "tls",
+            "TlsConfigError": "tls",
+        },
+    )
 
 __all__ = [
     "Applied",

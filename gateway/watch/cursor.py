@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from gateway.watch.position import Position
 from wire.messages import LIMIT_GROUPS, ClusterMap
+from wire.positions import Position
 
 LIMIT_CURSOR_CHARS = 64 * 1024
 _VERSION = b"\x01"

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from gateway.caller import GroupCaller
-from gateway.watch.position import Position, place
 from placement.backoff import Backoff
 from placement.seams import Clock, Sleep, start_task, stop_task
 from wire.errors import RpcError
 from wire.messages import ReadRequest, WatchEvent, WatchReply, WatchRequest
 from wire.methods import READ, WATCH
+from wire.positions import Position, place
 
 Placed: TypeAlias = Sequence[tuple[Position, WatchEvent]]
 PATIENCE_S = 5.0  # for one call of `run`; then it begins again after a pause

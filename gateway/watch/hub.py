@@ -22,11 +22,11 @@ from gateway.watch import buffer, cursor, frames
 from gateway.watch.buffer import Buffer
 from gateway.watch.cursor import Layout
 from gateway.watch.feed import Feed, Placed
-from gateway.watch.position import Position
 from gateway.watch.prefixes import PrefixIndex
 from placement.backoff import Backoff
 from placement.seams import Clock, Sleep, Timer, loop_call_later, loop_time
 from wire.messages import ClusterMap
+from wire.positions import Position
 
 _NOWHERE = Layout(b"", b"", ())
 

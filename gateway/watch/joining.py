@@ -14,12 +14,12 @@ from typing import Protocol
 
 from gateway.watch import cursor, frames
 from gateway.watch.buffer import Buffer
-from gateway.watch.coverage import Coverage
 from gateway.watch.feed import HistoryLostError, Placed
 from gateway.watch.hub import Hub
-from gateway.watch.position import Position, place
 from placement.seams import Clock
+from wire.coverage import Coverage
 from wire.messages import ListReply, ListRequest
+from wire.positions import Position, place
 
 
 class Lister(Protocol):

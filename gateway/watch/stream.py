@@ -12,8 +12,8 @@ from gateway.watch.buffer import Buffer
 from gateway.watch.feed import HistoryLostError
 from gateway.watch.hub import Hub
 from gateway.watch.joining import Joining
-from gateway.watch.position import Position
 from wire.errors import RpcError
+from wire.positions import Position
 
 
 class WatchStream:

@@ -4,9 +4,11 @@ Speaks HTTP and knows nothing of the server. The tour is in docs/sdk.md, every e
 """
 
 from concord._async_client import AsyncConcord
+from concord._async_embedded import AsyncEmbedded
 from concord._calls import Consistency
 from concord._client import Concord
 from concord._coordination import Instance, Permit
+from concord._embedded import Embedded
 from concord._errors import (
     ConcordError,
     Conflict,
@@ -20,6 +22,7 @@ from concord._errors import (
     NotFound,
     PreconditionFailed,
     ServerFault,
+    StoreFailed,
     Timeout,
     TooLarge,
     TooManyRequests,
@@ -28,6 +31,7 @@ from concord._errors import (
     UnknownOutcome,
 )
 from concord._many import Read, Written
+from concord._open import open, open_async  # noqa: A004 - as `gzip.open`
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._txn import Txn, TxnResult
@@ -37,12 +41,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncConcord",
+    "AsyncEmbedded",
     "Concord",
     "ConcordError",
     "Conflict",
     "ConnectionFailed",
     "Consistency",
     "CrossGroup",
+    "Embedded",
     "Entry",
     "Event",
     "Forbidden",
@@ -57,6 +63,7 @@ __all__ = [
     "Read",
     "Retry",
     "ServerFault",
+    "StoreFailed",
     "Timeout",
     "TooLarge",
     "TooManyRequests",
@@ -66,4 +73,6 @@ __all__ = [
     "Unavailable",
     "UnknownOutcome",
     "Written",
+    "open",
+    "open_async",
 ]

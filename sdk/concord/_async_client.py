@@ -11,7 +11,7 @@ from concord._async_watch import AsyncWatch
 from concord._calls import UNSET, Consistency
 from concord._client import BULK_CONCURRENCY, DEFAULT_URL, TIMEOUT_S_DEFAULT
 from concord._coordination import Algorithm
-from concord._driver import AsyncDriver, make_core
+from concord._driver import AsyncDriver, AsyncRunner, make_core
 from concord._errors import ConcordError
 from concord._flags import AsyncFlags
 from concord._many import Batch, Read, Written
@@ -44,6 +44,7 @@ class AsyncConcord:
         core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
         self._driver = AsyncDriver(core, transport or _default_transport())
+        self._runner: AsyncRunner = self._driver
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,7 +131,7 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> Entry[Any] | None:
         """See `Concord.entry`."""
-        return await self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+        return await self._runner.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
 
     async def put(
         self,
@@ -147,7 +148,7 @@ class AsyncConcord:
     ) -> int:
         """See `Concord.put`."""
         condition = _calls.conditions(if_absent, if_revision, if_value, if_fence)
-        return await self._driver.run(_calls.put(key, value, ttl, condition, content_type), timeout)
+        return await self._runner.run(_calls.put(key, value, ttl, condition, content_type), timeout)
 
     async def delete(
         self,
@@ -159,7 +160,7 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> bool:
         """See `Concord.delete`."""
-        return await self._driver.run(
+        return await self._runner.run(
             _calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout
         )
 
@@ -167,11 +168,11 @@ class AsyncConcord:
         self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None
     ) -> int | None:
         """See `Concord.ttl`."""
-        return await self._driver.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+        return await self._runner.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
 
     async def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """See `Concord.touch`."""
-        return await self._driver.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+        return await self._runner.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
 
     async def increment(
         self,
@@ -185,7 +186,7 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> int:
         """See `Concord.increment`."""
-        return await self._driver.run(
+        return await self._runner.run(
             _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
         )
 
@@ -230,7 +231,7 @@ class AsyncConcord:
         cursor, more = "", True
         while more:
             call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = await self._driver.run(call, timeout)
+            page = await self._runner.run(call, timeout)
             for entry in page.entries:
                 yield entry
             cursor, more = page.cursor, bool(page.cursor)
@@ -255,28 +256,28 @@ class AsyncConcord:
         cursor, more = "", True
         while more:
             call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = await self._driver.run(call, timeout)
+            page = await self._runner.run(call, timeout)
             for entry in page.entries:
                 yield entry
             cursor, more = page.cursor, bool(page.cursor)
 
     async def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:
         """See `Concord.commit`."""
-        return await self._driver.run(txn.call(), timeout)
+        return await self._runner.run(txn.call(), timeout)
 
     def lock(self, name: str, *, ttl: int = 30, wait: float | None = None) -> AsyncLock:
         """See `Concord.lock`."""
-        return AsyncLock(self._driver, name, ttl, wait)
+        return AsyncLock(self._runner, name, ttl, wait)
 
     def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> AsyncLimiter:
         """See `Concord.limiter`."""
         return AsyncLimiter(
-            self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
+            self._runner, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
         )
 
     def service(self, name: str) -> AsyncService:
         """See `Concord.service`."""
-        return AsyncService(self._driver, name)
+        return AsyncService(self._runner, name)
 
     @overload
     def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> AsyncWatch[Any]: ...
@@ -292,11 +293,11 @@ class AsyncConcord:
 
     def flags(self, prefix: str = "flags/", *, timeout: float | None = None) -> AsyncFlags:
         """See `Concord.flags`."""
-        return AsyncFlags(self.watch(prefix), prefix, self._driver.core.timeout_s if timeout is None else timeout)
+        return AsyncFlags(self.watch(prefix), prefix, self._runner.timeout_s if timeout is None else timeout)
 
     def sessions(self, prefix: str = "session/", *, ttl: int = 1800) -> AsyncSessions:
         """See `Concord.sessions`."""
-        return AsyncSessions(self._driver, prefix, ttl)
+        return AsyncSessions(self._runner, prefix, ttl)
 
     async def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> list[Mapping[str, Any]]:
         slots = asyncio.Semaphore(BULK_CONCURRENCY)
@@ -304,7 +305,7 @@ class AsyncConcord:
         async def run(batch: Batch[Any]) -> Mapping[str, Any]:
             async with slots:
                 try:
-                    return await self._driver.follow(batch.plan(), timeout)
+                    return await self._runner.follow(batch.plan(), timeout)
                 except ConcordError as error:
                     return dict.fromkeys(batch.keys, error)
 

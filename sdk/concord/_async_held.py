@@ -9,7 +9,7 @@ from typing import Self
 from concord import _coordination
 from concord._calls import Call
 from concord._coordination import Instance, Permit
-from concord._driver import AsyncDriver
+from concord._driver import AsyncRunner
 from concord._errors import ConcordError, Conflict, LockLost
 from concord._leases import Heartbeat, Lease
 from concord._settled import settled
@@ -74,7 +74,7 @@ class AsyncLock:
         owner: who holds it; new for each AsyncLock.
     """
 
-    def __init__(self, driver: AsyncDriver, name: str, ttl: int, wait: float | None) -> None:
+    def __init__(self, driver: AsyncRunner, name: str, ttl: int, wait: float | None) -> None:
         self.name = name
         self.owner = _coordination.new_owner()
         self._driver = driver
@@ -95,7 +95,7 @@ class AsyncLock:
 
     async def __aenter__(self) -> Self:
         driver = self._driver
-        plan = _coordination.take_lock(self.name, self.owner, self._ttl, wait_s=self._wait, clock=driver.core.clock)
+        plan = _coordination.take_lock(self.name, self.owner, self._ttl, wait_s=self._wait, clock=driver.clock)
         try:
             grant = await driver.follow(plan)
         except asyncio.CancelledError:
@@ -105,7 +105,7 @@ class AsyncLock:
         self._cancelling = self._body.cancelling() if self._body else 0
         renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
         lease = Lease(self._ttl, grant.sent_at)
-        self._keeper = AsyncKeeper(lease, lambda left_s: driver.run(renewal, left_s), driver.core.clock, self._lose)
+        self._keeper = AsyncKeeper(lease, lambda left_s: driver.run(renewal, left_s), driver.clock, self._lose)
         return self
 
     async def __aexit__(
@@ -156,7 +156,7 @@ class AsyncLock:
 class AsyncLimiter:
     """A rate limit, exact over all who use its name: `limit` in each `window` seconds."""
 
-    def __init__(self, driver: AsyncDriver, call: Callable[[int], Call[Permit]]) -> None:
+    def __init__(self, driver: AsyncRunner, call: Callable[[int], Call[Permit]]) -> None:
         self._driver = driver
         self._call = call
 
@@ -167,14 +167,14 @@ class AsyncLimiter:
     async def wait(self, cost: int = 1, *, wait: float | None = None) -> Permit:
         """Take `cost` out of it as soon as that is there; raises Timeout if that is not within `wait` seconds."""
         return await self._driver.follow(
-            _coordination.wait_for_permit(self._call(cost), wait_s=wait, clock=self._driver.core.clock)
+            _coordination.wait_for_permit(self._call(cost), wait_s=wait, clock=self._driver.clock)
         )
 
 
 class AsyncRegistration:
     """An instance that is registered within an `async with`, kept by heartbeats from a task, and taken out at its end."""
 
-    def __init__(self, driver: AsyncDriver, service: str, instance: Instance, ttl: int) -> None:
+    def __init__(self, driver: AsyncRunner, service: str, instance: Instance, ttl: int) -> None:
         self._driver = driver
         self._service = service
         self._instance = instance
@@ -183,9 +183,9 @@ class AsyncRegistration:
 
     async def __aenter__(self) -> Self:
         driver = self._driver
-        sent_at = driver.core.clock()
+        sent_at = driver.clock()
         await driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = AsyncKeeper(Heartbeat(self._ttl, sent_at), self._beat, driver.core.clock, lambda: None)
+        self._keeper = AsyncKeeper(Heartbeat(self._ttl, sent_at), self._beat, driver.clock, lambda: None)
         return self
 
     async def __aexit__(
@@ -208,7 +208,7 @@ class AsyncRegistration:
 class AsyncService:
     """A service by its name."""
 
-    def __init__(self, driver: AsyncDriver, name: str) -> None:
+    def __init__(self, driver: AsyncRunner, name: str) -> None:
         self._driver = driver
         self._name = name
 

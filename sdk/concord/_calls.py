@@ -12,6 +12,7 @@ import msgspec
 from concord import _values
 from concord._errors import ConcordError, InvalidRequest, NotFound
 from concord._responses import Entry, Found, body_decoder, found, item_error, parsed, revision_of
+from concord._store import Store
 from concord._transports import Request, Response
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
         merge: for bulk requests, joins the results of two attempts.
         doubted: for bulk writes, what is left of a result when another attempt had no answer at all.
         unfinished: for bulk requests, an error of the result that another attempt may mend.
+        local: the same operation of a store in this process, within a timeout in seconds; None where it has another way.
+        undo: gives back what `local` got when nobody waits for it any more.
     """
 
     request: Request
@@ -51,6 +54,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     merge: Callable[[T, T], T] | None = None
     doubted: Callable[[T], T] | None = None
     unfinished: Callable[[T], ConcordError | None] | None = None
+    local: Callable[[Store, float], T] | None = None
+    undo: Callable[[Store, T], object] | None = None
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,7 +135,15 @@ def put(key: str, value: object, ttl: int | None, condition: Conditions, content
     else:
         headers = JSON_HEADERS
         body = _put_body(value, ttl, condition)
-    return Call(request=Request("PUT", target, headers, body), decode=_revision, is_write=True, keys=(key,))
+    return Call(
+        request=Request("PUT", target, headers, body),
+        decode=_revision,
+        is_write=True,
+        keys=(key,),
+        local=lambda store, timeout: store.put(
+            key, value, ttl=ttl, condition=condition, content_type=content_type, timeout=timeout
+        ),
+    )
 
 
 def _put_body(value: object, ttl: int | None, condition: Conditions) -> bytes:
@@ -142,10 +155,19 @@ def _put_body(value: object, ttl: int | None, condition: Conditions) -> bytes:
 NO_CONDITION = Conditions()
 
 
-def _raw_conditions(condition: Conditions) -> dict[str, str]:
-    """As headers, because the body is the value."""
+def check_raw(condition: Conditions) -> None:
+    """Refuse conditions that a value of bytes cannot have: its request has no place for them.
+
+    Raises:
+        InvalidRequest: there is one.
+    """
     if condition.if_value is not UNSET or condition.if_fence is not UNSET:
         raise InvalidRequest("a value of bytes cannot be put with if_value or if_fence")
+
+
+def _raw_conditions(condition: Conditions) -> dict[str, str]:
+    """As headers, because the body is the value."""
+    check_raw(condition)
     headers = {}
     if condition.if_revision is not UNSET and condition.if_revision != 0:
         headers["if-match"] = f'"{condition.if_revision}"'
@@ -171,12 +193,13 @@ def get(key: str, kind: Any, consistency: Consistency, max_age_ms: int | None) -
             return None
         return Entry(key, there.decoded(kind), there.revision, there.ttl)
 
-    return _read(key, key_target(key), query, decode, consistency=consistency, max_age_ms=max_age_ms)
+    call = _read(key, key_target(key), query, decode, consistency=consistency, max_age_ms=max_age_ms)
+    return msgspec.structs.replace(call, local=lambda store, _: store.entry(key, kind))
 
 
 def ttl(key: str, consistency: Consistency, max_age_ms: int | None) -> Call[int | None]:
     """The time to live of a key in seconds; raises NotFound."""
-    return _read(
+    call: Call[int | None] = _read(
         key,
         key_target(key, "/ttl"),
         "?",
@@ -184,6 +207,7 @@ def ttl(key: str, consistency: Consistency, max_age_ms: int | None) -> Call[int 
         consistency=consistency,
         max_age_ms=max_age_ms,
     )
+    return msgspec.structs.replace(call, local=lambda store, _: store.ttl(key))
 
 
 def _read(
@@ -210,7 +234,13 @@ def delete(key: str, condition: Conditions) -> Call[bool]:
     members = _members(condition)
     body, headers = (_values.encode(members), JSON_HEADERS) if members else (b"", {})
     request = Request("DELETE", key_target(key), headers, body)
-    return Call(request=request, decode=lambda response: bool(found(response).deleted), is_write=True, keys=(key,))
+    return Call(
+        request=request,
+        decode=lambda response: bool(found(response).deleted),
+        is_write=True,
+        keys=(key,),
+        local=lambda store, timeout: store.delete(key, condition, timeout),
+    )
 
 
 def touch(key: str, ttl: int, condition: Conditions) -> Call[int]:
@@ -221,7 +251,11 @@ def touch(key: str, ttl: int, condition: Conditions) -> Call[int]:
         return revision_of(response) or 0
 
     body = _members(condition, ttl=ttl)
-    return post(key_target(key, "/touch"), body, decode, is_write=True, keys=(key,))
+
+    def local(store: Store, timeout: float) -> int:
+        return store.touch(key, ttl, condition, timeout)
+
+    return post(key_target(key, "/touch"), body, decode, is_write=True, keys=(key,), local=local)
 
 
 def increment(
@@ -235,12 +269,17 @@ def increment(
 ) -> Call[int]:
     """Add to a number; the result is the new one."""
     body = _members(NO_CONDITION, by=by, initial=initial, ttl=ttl, min=minimum, max=maximum)
+
+    def local(store: Store, timeout: float) -> int:
+        return store.increment(key, by=by, initial=initial, ttl=ttl, minimum=minimum, maximum=maximum, timeout=timeout)
+
     return post(
         key_target(key, "/increment"),
         body,
         lambda response: int(found(response).decoded(int)),
         is_write=True,
         keys=(key,),
+        local=local,
     )
 
 
@@ -264,7 +303,8 @@ def list_keys(prefix: str, cursor: str, limit: int, consistency: Consistency) ->
         body = parsed(_listed_keys, response)
         return Page(body.data, body.cursor)
 
-    return Call(request=_list_request(prefix, cursor, limit, consistency), decode=decode)
+    request = _list_request(prefix, cursor, limit, consistency)
+    return Call(request=request, decode=decode, local=lambda store, _: store.list_keys(prefix, cursor, limit))
 
 
 def list_entries(prefix: str, kind: Any, cursor: str, limit: int, consistency: Consistency) -> Call[Page[Entry[Any]]]:
@@ -275,7 +315,8 @@ def list_entries(prefix: str, kind: Any, cursor: str, limit: int, consistency: C
         return Page([Entry(one.key, one.decoded(kind), one.revision, one.ttl) for one in body.data], body.cursor)
 
     options = {"values": "true", "meta": "true", "with_ttl": "true"}
-    return Call(request=_list_request(prefix, cursor, limit, consistency, **options), decode=decode)
+    request = _list_request(prefix, cursor, limit, consistency, **options)
+    return Call(request=request, decode=decode, local=lambda store, _: store.list_entries(prefix, kind, cursor, limit))
 
 
 def _list_request(prefix: str, cursor: str, limit: int, consistency: Consistency, **options: str) -> Request:

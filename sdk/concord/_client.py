@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, overload
 from concord import _calls, _coordination, _many
 from concord._calls import UNSET, Consistency
 from concord._coordination import Algorithm
-from concord._driver import Driver, make_core
+from concord._driver import Driver, Runner, make_core
 from concord._errors import ConcordError
 from concord._flags import Flags
 from concord._held import Limiter, Lock, Service
@@ -60,6 +60,7 @@ class Concord:
         core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
         self._driver = Driver(core, transport or _default_transport())
+        self._runner: Runner = self._driver
         self._workers = ThreadPoolExecutor(BULK_CONCURRENCY, "concord")
 
     def __enter__(self) -> Self:
@@ -73,7 +74,7 @@ class Concord:
     def close(self) -> None:
         """Close all connections; nothing may be called afterwards."""
         self._workers.shutdown()
-        self._driver.transport.close()
+        self._runner.transport.close()
 
     @overload
     def get(
@@ -171,7 +172,7 @@ class Concord:
         Raises:
             InvalidValue: its value is not of that type.
         """
-        return self._driver.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+        return self._runner.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
 
     def put(
         self,
@@ -204,7 +205,7 @@ class Concord:
             TooLarge: the value is over 1 MiB.
         """
         condition = _calls.conditions(if_absent, if_revision, if_value, if_fence)
-        return self._driver.run(_calls.put(key, value, ttl, condition, content_type), timeout)
+        return self._runner.run(_calls.put(key, value, ttl, condition, content_type), timeout)
 
     def delete(
         self,
@@ -227,7 +228,7 @@ class Concord:
         Raises:
             PreconditionFailed: a condition does not hold.
         """
-        return self._driver.run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
+        return self._runner.run(_calls.delete(key, _calls.conditions(None, if_revision, if_value, if_fence)), timeout)
 
     def ttl(self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None) -> int | None:
         """The seconds that a key has left, rounded up; None for ever.
@@ -235,7 +236,7 @@ class Concord:
         Raises:
             NotFound: it is not there.
         """
-        return self._driver.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+        return self._runner.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
 
     def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """Set the seconds that a key has left, and return its revision.
@@ -248,7 +249,7 @@ class Concord:
         Raises:
             NotFound: it is not there, or not any more.
         """
-        return self._driver.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+        return self._runner.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
 
     def increment(
         self,
@@ -275,7 +276,7 @@ class Concord:
         Raises:
             Conflict: it is no number, or would leave its range.
         """
-        return self._driver.run(
+        return self._runner.run(
             _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
         )
 
@@ -303,7 +304,7 @@ class Concord:
             consistency: linearizable, each key for itself; or stale.
             timeout: seconds, for each request.
         """
-        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
+        batches = _many.get_batches(keys, type, consistency or self._consistency, self._runner.core.own_writes)
         return _many.read(self._run_batches(batches, timeout))
 
     def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
@@ -331,7 +332,7 @@ class Concord:
         cursor, more = "", True
         while more:
             call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._driver.run(call, timeout)
+            page = self._runner.run(call, timeout)
             yield from page.entries
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -367,7 +368,7 @@ class Concord:
         cursor, more = "", True
         while more:
             call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._driver.run(call, timeout)
+            page = self._runner.run(call, timeout)
             yield from page.entries
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -383,7 +384,7 @@ class Concord:
             NotFound: a step touches a key that is not there. Nothing was done.
             Conflict: a step increments what is no number, or would leave its range. Nothing was done.
         """
-        return self._driver.run(txn.call(), timeout)
+        return self._runner.run(txn.call(), timeout)
 
     def lock(self, name: str, *, ttl: int = 30, wait: float | None = None) -> Lock:
         """A lock for a `with`: taken at its beginning, renewed in the background, given back at its end.
@@ -398,7 +399,7 @@ class Concord:
             UnknownOutcome: from the `with`: it may have been granted, and then nobody has it for `ttl` seconds.
             LockLost: from the end of the `with`: it was lost within.
         """
-        return Lock(self._driver, name, ttl, wait)
+        return Lock(self._runner, name, ttl, wait)
 
     def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm = "fixed") -> Limiter:
         """A rate limit, exact over all who use its name.
@@ -410,12 +411,12 @@ class Concord:
             algorithm: `fixed` gives the whole limit in each window, `gcra` gives back little by little what was taken.
         """
         return Limiter(
-            self._driver, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
+            self._runner, lambda cost: _coordination.limit_acquire(name, limit, window, cost=cost, algorithm=algorithm)
         )
 
     def service(self, name: str) -> Service:
         """A service by its name: to register instances, and to find them."""
-        return Service(self._driver, name)
+        return Service(self._runner, name)
 
     @overload
     def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> Watch[Any]: ...
@@ -432,7 +433,7 @@ class Concord:
             after: the `id` of an event to go on from; "" begins with the state.
             patience: seconds to try without a connection before the error is raised; None for ever.
         """
-        return Watch(self._driver, prefix, type, after=after, patience_s=patience)
+        return Watch(self._runner, prefix, type, after=after, patience_s=patience)
 
     def flags(self, prefix: str = "flags/", *, timeout: float | None = None) -> Flags:
         """A local copy of all keys with a prefix for a `with`: reads ask nobody, changes are pushed.
@@ -441,7 +442,7 @@ class Concord:
             prefix: of the keys.
             timeout: seconds that the first whole state may take.
         """
-        return Flags(self.watch(prefix), prefix, self._driver.core.timeout_s if timeout is None else timeout)
+        return Flags(self.watch(prefix), prefix, self._runner.timeout_s if timeout is None else timeout)
 
     def sessions(self, prefix: str = "session/", *, ttl: int = 1800) -> Sessions:
         """A store of sessions, each gone `ttl` seconds after it was last saved or touched.
@@ -450,12 +451,12 @@ class Concord:
             prefix: of their keys.
             ttl: in seconds.
         """
-        return Sessions(self._driver, prefix, ttl)
+        return Sessions(self._runner, prefix, ttl)
 
     def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> Iterator[Mapping[str, Any]]:
         def run(batch: Batch[Any]) -> Mapping[str, Any]:
             try:
-                return self._driver.follow(batch.plan(), timeout)
+                return self._runner.follow(batch.plan(), timeout)
             except ConcordError as error:
                 return dict.fromkeys(batch.keys, error)
 

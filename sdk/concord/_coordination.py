@@ -9,13 +9,15 @@ import msgspec
 from concord._calls import API, Call, post, quoted
 from concord._core import Plan, Sleep
 from concord._errors import Conflict, InvalidRequest, NotFound, Timeout
-from concord._responses import body_decoder, found, parsed
+from concord._responses import Body, body_decoder, found, parsed
+from concord._store import Store
 from concord._transports import Request, Response
 
 Algorithm: TypeAlias = Literal["fixed", "gcra"]
 LOCK_WAIT_S_MAX = 30.0  # that a gateway lets anyone wait in one request
 PERMIT_PAUSE_S_MIN = 0.01
 WITHDRAWAL_TTL_S = 1
+UNDO_S = 5.0
 
 
 class Permit(msgspec.Struct, frozen=True):
@@ -69,17 +71,37 @@ def lock_acquire(name: str, owner: str, ttl: int, wait_s: float) -> Call[int]:
     """Ask for a lock, waiting in its queue; the result is its fence. Its owner makes a repeat harmless."""
     body = {"owner": owner, "ttl": ttl, "wait_ms": int(wait_s * 1000)}
     target = f"{API}/locks/{quoted(name, 'name')}/acquire"
-    return post(target, body, lambda response: parsed(_held, response).data.fence, wait_s=wait_s)
+
+    def local(store: Store, timeout: float) -> int:
+        return store.acquire_lock(name, owner, ttl, wait_s, timeout)
+
+    return post(
+        target,
+        body,
+        lambda response: parsed(_held, response).data.fence,
+        wait_s=wait_s,
+        local=local,
+        undo=lambda store, fence: store.release_lock(name, owner, fence, UNDO_S),
+    )
 
 
 def lock_renew(name: str, owner: str, fence: int, ttl: int) -> Call[None]:
     """Hold a lock for longer."""
-    return post(f"{API}/locks/{quoted(name, 'name')}/renew", {"owner": owner, "fence": fence, "ttl": ttl}, _done)
+
+    def local(store: Store, timeout: float) -> None:
+        store.renew_lock(name, owner, fence, ttl, timeout)
+
+    body = {"owner": owner, "fence": fence, "ttl": ttl}
+    return post(f"{API}/locks/{quoted(name, 'name')}/renew", body, _done, local=local)
 
 
 def lock_release(name: str, owner: str, fence: int) -> Call[None]:
     """Give a lock back."""
-    return post(f"{API}/locks/{quoted(name, 'name')}/release", {"owner": owner, "fence": fence}, _done)
+
+    def local(store: Store, timeout: float) -> None:
+        store.release_lock(name, owner, fence, timeout)
+
+    return post(f"{API}/locks/{quoted(name, 'name')}/release", {"owner": owner, "fence": fence}, _done, local=local)
 
 
 def withdraw_lock(name: str, owner: str) -> Plan[None]:
@@ -132,7 +154,11 @@ def limit_acquire(name: str, limit: int, window: int, *, cost: int, algorithm: A
     """Take something out of a limit."""
     body = {"limit": limit, "window": window, "cost": cost, "algorithm": algorithm}
     target = f"{API}/limits/{quoted(name, 'name')}/acquire"
-    return post(target, body, lambda response: parsed(_permit, response).data, is_write=True)
+
+    def local(store: Store, timeout: float) -> Permit:
+        return store.take(name, limit=limit, window=window, cost=cost, algorithm=algorithm, timeout=timeout)
+
+    return post(target, body, lambda response: parsed(_permit, response).data, is_write=True, local=local)
 
 
 def wait_for_permit(call: Call[Permit], *, wait_s: float | None, clock: Callable[[], float]) -> Plan[Permit]:
@@ -162,14 +188,27 @@ def register(service: str, instance: Instance, ttl: int) -> Call[None]:
     if not instance.instance:
         raise InvalidRequest("instance: it needs a name")
     body = {"address": instance.address, "port": instance.port, "metadata": instance.metadata, "ttl": ttl}
-    call = post(instance_target(service, instance.instance), body, _done, is_write=True)
+
+    def local(store: Store, timeout: float) -> None:
+        store.register(service, instance, ttl, timeout)
+
+    call = post(instance_target(service, instance.instance), body, _done, is_write=True, local=local)
     return msgspec.structs.replace(call, request=msgspec.structs.replace(call.request, method="PUT"))
+
+
+def keep(service: str, instance: str, ttl: int) -> Call[None]:
+    """Set the time that an instance has left; raises NotFound when it is gone."""
+
+    def local(store: Store, timeout: float) -> None:
+        store.touch_instance(service, instance, ttl, timeout)
+
+    return post(instance_target(service, instance, "/touch"), {"ttl": ttl}, _done, is_write=True, local=local)
 
 
 def heartbeat(service: str, instance: Instance, ttl: int) -> Plan[None]:
     """Keep an instance; set it again when it is gone."""
     try:
-        yield post(instance_target(service, instance.instance, "/touch"), {"ttl": ttl}, _done, is_write=True)
+        yield keep(service, instance.instance, ttl)
     except NotFound:
         yield register(service, instance, ttl)
 
@@ -177,7 +216,12 @@ def heartbeat(service: str, instance: Instance, ttl: int) -> Plan[None]:
 def deregister(service: str, instance: str) -> Call[None]:
     """Take an instance out."""
     request = Request("DELETE", instance_target(service, instance))
-    return Call(request=request, decode=lambda response: _ignored(found(response)), is_write=True)
+    return Call(
+        request=request,
+        decode=lambda response: _ignored(found(response)),
+        is_write=True,
+        local=lambda store, timeout: store.deregister(service, instance, timeout),
+    )
 
 
 def _ignored(_: object) -> None:
@@ -192,6 +236,7 @@ def instances(service: str) -> Plan[list[Instance]]:
         body: Any = yield Call(
             request=Request("GET", f"{API}/services/{quoted(service, 'service')}{query}"),
             decode=lambda response: parsed(_instances, response),
+            local=lambda store, _: Body(store.instances(service)),
         )
         listed += body.data
         if not body.cursor:

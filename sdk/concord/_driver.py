@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from concord._calls import Call
@@ -29,10 +30,46 @@ def make_core(endpoints: str | Sequence[str], *, token: str, timeout_s: float, r
     )
 
 
-class Driver:
-    """Does the steps of calls, in the thread that asks."""
+class Runner(ABC):
+    """Does calls, in the thread that asks. What is made of calls (locks, sessions, …) needs no more.
+
+    Args:
+        timeout_s: of a call that names none.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, timeout_s: float, clock: Callable[[], float]) -> None:
+        self.timeout_s = timeout_s
+        self.clock = clock
+
+    @abstractmethod
+    def run(self, call: Call[T], timeout: float | None = None) -> T:
+        """Do a call."""
+
+    def follow(self, plan: Plan[T], timeout: float | None = None) -> T:
+        """Do the calls of a plan."""
+        try:
+            step = next(plan)
+            while True:
+                if isinstance(step, Sleep):
+                    time.sleep(step.seconds)
+                    step = plan.send(None)
+                    continue
+                try:
+                    result = self.run(step, timeout)
+                except ConcordError as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(result)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return] # what the generator returns
+
+
+class Driver(Runner):
+    """Does the steps of calls over a transport."""
 
     def __init__(self, core: Core, transport: Transport) -> None:
+        super().__init__(core.timeout_s, core.clock)
         self.core = core
         self.transport = transport
 
@@ -58,17 +95,29 @@ class Driver:
         except TransportError as error:
             return error
 
-    def follow(self, plan: Plan[T], timeout: float | None = None) -> T:
+
+class AsyncRunner(ABC):
+    """The same for asyncio."""
+
+    def __init__(self, timeout_s: float, clock: Callable[[], float]) -> None:
+        self.timeout_s = timeout_s
+        self.clock = clock
+
+    @abstractmethod
+    async def run(self, call: Call[T], timeout: float | None = None) -> T:
+        """Do a call."""
+
+    async def follow(self, plan: Plan[T], timeout: float | None = None) -> T:
         """Do the calls of a plan."""
         try:
             step = next(plan)
             while True:
                 if isinstance(step, Sleep):
-                    time.sleep(step.seconds)
+                    await asyncio.sleep(step.seconds)
                     step = plan.send(None)
                     continue
                 try:
-                    result = self.run(step, timeout)
+                    result = await self.run(step, timeout)
                 except ConcordError as error:
                     step = plan.throw(error)
                 else:
@@ -77,10 +126,11 @@ class Driver:
             return stop.value  # type: ignore[no-any-return] # what the generator returns
 
 
-class AsyncDriver:
-    """The same for asyncio."""
+class AsyncDriver(AsyncRunner):
+    """Does the steps of calls over a transport."""
 
     def __init__(self, core: Core, transport: AsyncTransport) -> None:
+        super().__init__(core.timeout_s, core.clock)
         self.core = core
         self.transport = transport
 
@@ -105,21 +155,3 @@ class AsyncDriver:
             return await self.transport.send(step.url, step.request, step.timeout_s)
         except TransportError as error:
             return error
-
-    async def follow(self, plan: Plan[T], timeout: float | None = None) -> T:
-        """Do the calls of a plan."""
-        try:
-            step = next(plan)
-            while True:
-                if isinstance(step, Sleep):
-                    await asyncio.sleep(step.seconds)
-                    step = plan.send(None)
-                    continue
-                try:
-                    result = await self.run(step, timeout)
-                except ConcordError as error:
-                    step = plan.throw(error)
-                else:
-                    step = plan.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return] # what the generator returns

@@ -9,7 +9,7 @@ from typing import Self
 from concord import _coordination
 from concord._calls import Call
 from concord._coordination import Instance, Permit
-from concord._driver import Driver
+from concord._driver import Runner
 from concord._errors import ConcordError, Conflict, LockLost
 from concord._leases import Heartbeat, Lease
 
@@ -71,7 +71,7 @@ class Lock:
         lost: set as soon as another may hold it.
     """
 
-    def __init__(self, driver: Driver, name: str, ttl: int, wait: float | None) -> None:
+    def __init__(self, driver: Runner, name: str, ttl: int, wait: float | None) -> None:
         self.name = name
         self.owner = _coordination.new_owner()
         self.lost = threading.Event()
@@ -91,18 +91,18 @@ class Lock:
 
     def check(self) -> None:
         """Raise LockLost if the lock is lost, also when the thread that renews it has not come to notice."""
-        if self.lost.is_set() or (self._lease is not None and self._lease.is_over(self._driver.core.clock())):
+        if self.lost.is_set() or (self._lease is not None and self._lease.is_over(self._driver.clock())):
             raise LockLost(f"the lock {self.name} is lost")
 
     def __enter__(self) -> Self:
         driver = self._driver
         self.lost.clear()
-        plan = _coordination.take_lock(self.name, self.owner, self._ttl, wait_s=self._wait, clock=driver.core.clock)
+        plan = _coordination.take_lock(self.name, self.owner, self._ttl, wait_s=self._wait, clock=driver.clock)
         grant = driver.follow(plan)
         self._fence = grant.fence
         renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
         self._lease = lease = Lease(self._ttl, grant.sent_at)
-        self._keeper = Keeper(lease, lambda left_s: driver.run(renewal, left_s), driver.core.clock, self.lost)
+        self._keeper = Keeper(lease, lambda left_s: driver.run(renewal, left_s), driver.clock, self.lost)
         return self
 
     def __exit__(
@@ -126,7 +126,7 @@ class Lock:
 class Limiter:
     """A rate limit, exact over all who use its name: `limit` in each `window` seconds."""
 
-    def __init__(self, driver: Driver, call: Callable[[int], Call[Permit]]) -> None:
+    def __init__(self, driver: Runner, call: Callable[[int], Call[Permit]]) -> None:
         self._driver = driver
         self._call = call
 
@@ -137,14 +137,14 @@ class Limiter:
     def wait(self, cost: int = 1, *, wait: float | None = None) -> Permit:
         """Take `cost` out of it as soon as that is there; raises Timeout if that is not within `wait` seconds."""
         return self._driver.follow(
-            _coordination.wait_for_permit(self._call(cost), wait_s=wait, clock=self._driver.core.clock)
+            _coordination.wait_for_permit(self._call(cost), wait_s=wait, clock=self._driver.clock)
         )
 
 
 class Registration:
     """An instance that is registered within a `with`, kept by heartbeats from a thread, and taken out at its end."""
 
-    def __init__(self, driver: Driver, service: str, instance: Instance, ttl: int) -> None:
+    def __init__(self, driver: Runner, service: str, instance: Instance, ttl: int) -> None:
         self._driver = driver
         self._service = service
         self._instance = instance
@@ -153,9 +153,9 @@ class Registration:
 
     def __enter__(self) -> Self:
         driver = self._driver
-        sent_at = driver.core.clock()
+        sent_at = driver.clock()
         driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = Keeper(Heartbeat(self._ttl, sent_at), self._beat, driver.core.clock, threading.Event())
+        self._keeper = Keeper(Heartbeat(self._ttl, sent_at), self._beat, driver.clock, threading.Event())
         return self
 
     def __exit__(
@@ -175,7 +175,7 @@ class Registration:
 class Service:
     """A service by its name."""
 
-    def __init__(self, driver: Driver, name: str) -> None:
+    def __init__(self, driver: Runner, name: str) -> None:
         self._driver = driver
         self._name = name
 

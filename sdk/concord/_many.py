@@ -107,7 +107,7 @@ def get_batches(keys: Iterable[str], kind: Any, consistency: Consistency, own: O
         wanted = {"linearizable": [key for key in unique if own.includes(key)]}
         wanted["stale"] = [key for key in unique if not own.includes(key)]
     for level, some in wanted.items():
-        for part in _parts([(key, len(key)) for key in some]):
+        for part in parts([(key, len(key)) for key in some]):
             yield Batch(part, lambda part=part, level=level: _get(part, kind, level))  # type: ignore[misc] # bound early
 
 
@@ -150,7 +150,7 @@ def touch_batches(keys: Iterable[str], ttl: int) -> Iterator[Batch[Any]]:
 
 def delete_batches(keys: Iterable[str]) -> Iterator[Batch[Any]]:
     """Batches of a delete_many."""
-    for part in _parts([(key, len(key)) for key in dict.fromkeys(keys)]):
+    for part in parts([(key, len(key)) for key in dict.fromkeys(keys)]):
         call = _calls.bulk_write("bulk/delete", _values.encode({"keys": part}), part)
         yield Batch(part, lambda call=call: one_after_another(call))  # type: ignore[misc] # bound early
 
@@ -161,17 +161,17 @@ def _operation(key: str, value: object, ttl: int | None) -> bytes:
 
 
 def _operation_batches(target: str, operations: list[tuple[bytes, str]]) -> Iterator[Batch[Any]]:
-    for part in _parts([((rendered, key), len(rendered)) for rendered, key in operations]):
+    for part in parts([((rendered, key), len(rendered)) for rendered, key in operations]):
         body = b'{"operations":[' + b",".join(rendered for rendered, _ in part) + b"]}"
         keys = [key for _, key in part]
         call = _calls.bulk_write(target, body, keys)
         yield Batch(keys, lambda call=call: one_after_another(call))  # type: ignore[misc] # bound early
 
 
-def _parts(
+def parts(
     items: Iterable[tuple[T, int]], items_max: int = BATCH_ITEMS, bytes_max: int = BATCH_BYTES
 ) -> Iterator[list[T]]:
-    """Split items with sizes into lists within both limits; a larger item is alone."""
+    """Items with sizes, split into lists within both limits; a larger item is alone."""
     part: list[T] = []
     size = 0
     for item, item_size in items:

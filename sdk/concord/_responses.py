@@ -82,13 +82,15 @@ class Found(msgspec.Struct, frozen=True, gc=False):
         return decode(self.value, self.encoding, kind)
 
 
-class _Body(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
+class Body(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
+    """A success: its data, and the cursor of a page to go on from; "" at the end."""
+
     data: T_co
     cursor: str = ""
 
 
 _error_body = msgspec.json.Decoder(_ErrorBody)
-_found = msgspec.json.Decoder(_Body[Found])
+_found = msgspec.json.Decoder(Body[Found])
 
 
 def raise_for(response: Response) -> None:
@@ -172,6 +174,6 @@ def item_error(key: str, code: str) -> ConcordError:
     return kind(f"{key}: {code}", code=code.upper())
 
 
-def body_decoder(kind: type[T]) -> msgspec.json.Decoder[_Body[T]]:
+def body_decoder(kind: type[T]) -> msgspec.json.Decoder[Body[T]]:
     """A decoder of bodies with data of a type."""
-    return msgspec.json.Decoder(_Body[kind])  # type: ignore[valid-type] # a type that is known at run time
+    return msgspec.json.Decoder(Body[kind])  # type: ignore[valid-type] # a type that is known at run time

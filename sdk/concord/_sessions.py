@@ -9,7 +9,7 @@ import secrets
 from typing import Any
 
 from concord import _calls
-from concord._driver import AsyncDriver, Driver
+from concord._driver import AsyncRunner, Runner
 from concord._errors import NotFound
 from concord._responses import Entry
 
@@ -41,7 +41,7 @@ class Sessions:
         ttl: seconds that a session lives after it was last saved or touched.
     """
 
-    def __init__(self, driver: Driver, prefix: str, ttl: int) -> None:
+    def __init__(self, driver: Runner, prefix: str, ttl: int) -> None:
         self.driver = driver
         self.prefix = prefix
         self.ttl = ttl
@@ -77,7 +77,7 @@ class Sessions:
 class AsyncSessions:
     """The same for asyncio; see `Sessions`."""
 
-    def __init__(self, driver: AsyncDriver, prefix: str, ttl: int) -> None:
+    def __init__(self, driver: AsyncRunner, prefix: str, ttl: int) -> None:
         self.driver = driver
         self.prefix = prefix
         self.ttl = ttl

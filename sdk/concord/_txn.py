@@ -8,6 +8,7 @@ from concord import _calls, _values
 from concord._calls import Call
 from concord._errors import Timeout, UnknownOutcome
 from concord._responses import Found, body_decoder, parsed
+from concord._store import Store
 from concord._transports import Response
 
 Relation: TypeAlias = Literal["==", "!=", "<", ">"]
@@ -103,7 +104,11 @@ class Txn:
         is_write = any(step["op"] != "get" for step in steps)
         keys = [step["key"] for step in steps] if is_write else ()
         decode = _decode if is_write else _decode_read
-        return _calls.post(f"{_calls.API}/txn", body, decode, is_write=is_write, keys=keys)
+
+        def local(store: Store, timeout: float) -> TxnResult:
+            return store.commit(self._compare, self.then.rendered, self.otherwise.rendered, timeout)
+
+        return _calls.post(f"{_calls.API}/txn", body, decode, is_write=is_write, keys=keys, local=local)
 
     def _when(self, key: str, **members: Any) -> "Txn":
         self._compare.append({"key": key, **members})

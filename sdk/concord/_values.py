@@ -9,6 +9,7 @@ import msgspec
 from concord._errors import InvalidRequest, InvalidValue
 
 T = TypeVar("T")
+_RAW = (bytes, bytearray, memoryview)  # a union would be built anew at each look
 RAW_TYPE = "application/octet-stream"
 
 _encoder = msgspec.json.Encoder()
@@ -16,7 +17,7 @@ _encoder = msgspec.json.Encoder()
 
 def is_raw(value: object) -> bool:
     """Whether a value goes as bytes instead of as JSON."""
-    return isinstance(value, bytes | bytearray | memoryview)
+    return isinstance(value, _RAW)
 
 
 def encode(value: object) -> bytes:
@@ -29,6 +30,9 @@ def encode(value: object) -> bytes:
         return _encoder.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidRequest(f"value: {error}") from error
+
+
+_decode_any = msgspec.json.Decoder().decode
 
 
 @functools.lru_cache(maxsize=256)
@@ -54,3 +58,19 @@ def decode(raw: msgspec.Raw, encoding: str, kind: Any) -> Any:
         return decoder(kind).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidValue(f"the value is not of the type asked for: {error}") from error
+
+
+def decode_stored(value: bytes, content_type: str, kind: Any) -> Any:
+    """A value as a store in this process keeps it: JSON text, or bytes of a content type.
+
+    Raises:
+        InvalidValue: it is not of that type.
+    """
+    if not content_type and kind is Any:
+        return _decode_any(value)
+    is_bytes = kind is bytes
+    if content_type:
+        if not is_bytes and kind is not Any:
+            raise InvalidValue("the value is bytes, ask for it with type=bytes")
+        return value
+    return decode(msgspec.Raw(value), "", kind)

@@ -82,6 +82,11 @@ class Keyspace:
         self._changes: list[Change] | None = None
         self._now_ms = 0  # as `expire` was told
 
+    @property
+    def notes_changes(self) -> bool:
+        """Whether changes are kept for `take_changes`."""
+        return self._changes is not None
+
     def note_changes(self) -> None:
         """From now on keep what changes for `take_changes`."""
         self._changes = []

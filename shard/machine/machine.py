@@ -46,7 +46,7 @@ _WRONG_GROUP = ItemResult(Status.WRONG_GROUP)
 _STALE_OPERATION = ItemResult(Status.STALE_OPERATION)
 
 
-class _Ok:
+class OneAnswer:
     """What most operations of one entry answer, made once."""
 
     __slots__ = ("answer", "reply", "result")
@@ -83,11 +83,13 @@ class Audience(Protocol):
 class Machine:
     """One group's keys, sessions and ownership. Implements `raft.interface.StateMachine`."""
 
+    keyspace_kind: type[Keyspace] = Keyspace
+
     def __init__(self) -> None:
         self._observer: Observer | None = None
         self._audience: Audience | None = None
         self._granted: Granted = _tell_nobody
-        self._set_up(0, Keyspace(), Sessions(), Ownership())
+        self._set_up(0, self.keyspace_kind(), Sessions(), Ownership())
 
     def _set_up(self, now_ms: int, keyspace: Keyspace, sessions: Sessions, ownership: Ownership) -> None:
         self._keyspace = keyspace
@@ -127,7 +129,7 @@ class Machine:
         self._sessions.forget_idle(store.now_ms)
         if entry.own is not None:
             self._ownership.take(entry.own.ranges, entry.own.epoch)
-        ok = _Ok(index)
+        ok = OneAnswer(index)
         replies = [self._apply_once(ok, identity, operation) for identity, operation in entry.operations]
         if self._audience is not None and (changes := self._keyspace.take_changes()):
             self._audience.changed(index, changes)
@@ -138,7 +140,7 @@ class Machine:
                 self._observer.checksum_requested(index, entry.checksum)
         return replies
 
-    def _apply_once(self, ok: _Ok, identity: OperationId, operation: Operation) -> WriteReply:
+    def _apply_once(self, ok: OneAnswer, identity: OperationId, operation: Operation) -> WriteReply:
         session = self._sessions.open(identity, self._store.now_ms)
         answer = session.answers.get(identity.sequence)
         if answer is not None:
@@ -159,7 +161,7 @@ class Machine:
         self._sessions.remember(session, identity.sequence, answer)
         return answer.reply()
 
-    def _operate(self, ok: _Ok, operation: Operation) -> list[ItemResult]:
+    def _operate(self, ok: OneAnswer, operation: Operation) -> list[ItemResult]:
         if isinstance(operation, Put):
             return self._put(ok, operation.items)
         if isinstance(operation, Delete | Touch | Increment):
@@ -170,7 +172,7 @@ class Machine:
             take_quota(self._store, operation) if isinstance(operation, TakeQuota) else self._locks.operate(operation)
         ]
 
-    def _put(self, ok: _Ok, items: list[PutItem]) -> list[ItemResult]:
+    def _put(self, ok: OneAnswer, items: list[PutItem]) -> list[ItemResult]:
         """What `changes.put` does, at half its cost: this is what a store is busy with."""
         store, keyspace, owned, done = self._store, self._keyspace, self._ownership.owned, ok.result
         index = store.index
@@ -293,7 +295,7 @@ class Machine:
 
     def restore(self) -> Restorer:
         """Begin to replace the state by a snapshot; the present state serves until the restorer's `finish`."""
-        return Restorer(self._replace)
+        return Restorer(self._replace, self.keyspace_kind)
 
     def _replace(self, restored: Restored) -> None:
         self._set_up(restored.now_ms, restored.keyspace, restored.sessions, restored.ownership)

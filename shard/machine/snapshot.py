@@ -136,9 +136,9 @@ def _slot_parts(capture: Capture) -> Iterator[tuple[Part, int]]:
 class Restored:
     """A state being rebuilt from a snapshot."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, keyspace: Keyspace) -> None:
         self.now_ms = header.now_ms
-        self.keyspace = Keyspace()
+        self.keyspace = keyspace
         self.sessions = Sessions()
         self.ownership = Ownership()
         self.ownership.take(header.ranges, header.epoch)
@@ -147,8 +147,9 @@ class Restored:
 class Restorer:
     """Rebuilds a state chunk by chunk. Implements `raft.interface.Restorer`; a bad stream raises SnapshotError."""
 
-    def __init__(self, replace: Callable[[Restored], None]) -> None:
+    def __init__(self, replace: Callable[[Restored], None], keyspace_kind: type[Keyspace] = Keyspace) -> None:
         self._replace = replace
+        self._keyspace_kind = keyspace_kind
         self._frame = bytearray()
         self._restored: Restored | None = None
         self._footer: Footer | None = None
@@ -182,7 +183,7 @@ class Restorer:
                 raise SnapshotError(
                     f"the snapshot has format {part.format}, this release reads {SNAPSHOT_FORMAT}, once"
                 )
-            self._restored = Restored(part)
+            self._restored = Restored(part, self._keyspace_kind())
         elif self._restored is None or self._footer is not None:
             raise SnapshotError("the snapshot has a part outside of its header and footer")
         elif isinstance(part, SessionPart):

@@ -6,8 +6,8 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-import msgspec
 import pytest
 
 import concord
@@ -15,8 +15,8 @@ from concord import AsyncConcord, Concord, Txn
 from concord._coordination import lock_release
 from concord._held import Lock
 from tests.e2e.cluster import ROOT, LocalCluster, local_cluster, wait_until
-
-MANY = 1200
+from tests.sdk import contract
+from tests.sdk.contract import MANY, Flag
 
 
 @pytest.fixture(scope="module")
@@ -43,44 +43,10 @@ async def connected(cluster: LocalCluster) -> AsyncIterator[AsyncConcord]:
         yield client
 
 
-class Flag(msgspec.Struct):
-    enabled: bool
-    share: float
-
-
 def test_one_key_sync(client: Concord) -> None:
-    assert client.get("one/a") is None
-    assert client.get("one/a", type=int, default=5) == 5
-    revision = client.put("one/a", Flag(enabled=True, share=0.5), ttl=100)
-    assert client.get("one/a", type=Flag) == Flag(enabled=True, share=0.5)
-    assert client.entry("one/a") == concord.Entry("one/a", {"enabled": True, "share": 0.5}, revision, 100)
-    assert client.ttl("one/a") == 100
-    assert client.touch("one/a", 50) > revision
-    with pytest.raises(concord.PreconditionFailed):
-        client.put("one/a", 1, if_revision=revision)
-    with pytest.raises(concord.PreconditionFailed):
-        client.put("one/a", 1, if_absent=True)
-    client.put("one/a", None, if_value={"share": 0.5, "enabled": True})
-    entry = client.entry("one/a")
-    assert entry is not None
-    assert entry.value is None
-    assert client.delete("one/a", if_revision=entry.revision) is True
-    assert client.delete("one/a") is False
-    with pytest.raises(concord.NotFound):
-        client.touch("one/a", 1)
-    with pytest.raises(concord.NotFound):
-        client.ttl("one/a")
-    client.put("one/b", b"\x00\xff", ttl=9, content_type="image/png", if_absent=True)
-    assert client.get("one/b", type=bytes) == b"\x00\xff"
-    assert client.get("one/b") == b"\x00\xff"
-    assert [client.increment("one/n", 5, initial=10, max=20) for _ in range(2)] == [15, 20]
-    with pytest.raises(concord.Conflict):
-        client.increment("one/n", max=20)
-    for key in (".", "..", "bulk", "one/x/ttl", "one/ä ?#%"):
-        client.put(key, key)
-        client.touch(key, 100)
-        assert client.get(key, consistency="stale") == key
-        client.delete(key)
+    contract.one_key(client)
+    contract.fences(client)
+    contract.refusals(client)
 
 
 def test_one_key_async(cluster: LocalCluster) -> None:
@@ -111,19 +77,7 @@ def test_one_key_async(cluster: LocalCluster) -> None:
 
 
 def test_many_keys_sync(client: Concord) -> None:
-    items: dict[str, object] = {f"many/{number:05}": number for number in range(MANY)} | {"many/raw": b"\x01"}
-    assert sorted(client.put_many(items).check().done) == sorted(items)
-    found = client.get_many([*items, "many/none"], consistency="stale").check()
-    assert found.values == items
-    assert found.missing == ["many/none"]
-    assert list(client.keys("many/")) == sorted(items)
-    assert {entry.key: entry.value for entry in client.scan("many/")} == items
-    touched = client.touch_many([*items, "many/none"], 100)
-    assert len(touched.done) == len(items)
-    assert isinstance(touched.errors["many/none"], concord.NotFound)
-    client.delete_many(items).check()
-    assert list(client.keys("many/")) == []
-    assert client.get_many([]).entries == {}
+    contract.many_keys(client)
 
 
 def test_many_keys_async(cluster: LocalCluster) -> None:
@@ -142,11 +96,9 @@ def test_many_keys_async(cluster: LocalCluster) -> None:
 
 
 def test_transactions(client: Concord, cluster: LocalCluster) -> None:
+    contract.transactions(client)
     txn = Txn().if_exists("{t}a", exists=False)
-    txn.then.put("{t}a", 1).increment("{t}n", 2, initial=3)
     txn.otherwise.get("{t}a").delete("{t}none")
-    done = client.commit(txn)
-    assert (done.succeeded, [one.value for one in done.results]) == (True, [None, 5])
 
     async def again() -> concord.TxnResult:
         async with connected(cluster) as other:
@@ -154,10 +106,6 @@ def test_transactions(client: Concord, cluster: LocalCluster) -> None:
 
     result = asyncio.run(again())
     assert (result.succeeded, [one.value for one in result.results]) == (False, [1, None])
-    crossing = Txn()
-    crossing.then.put("{t}a", 1).put("{u}a", 1)
-    with pytest.raises(concord.CrossGroup):
-        client.commit(crossing)
 
 
 def test_threads_share_a_client_and_a_killed_gateway_costs_no_increment(client: Concord, cluster: LocalCluster) -> None:
@@ -181,26 +129,7 @@ def steal(client: Concord, lock: Lock) -> None:
 
 
 def test_a_lock_is_exclusive_fenced_and_given_back(client: Concord) -> None:
-    inside: list[int] = []
-
-    def enter() -> None:
-        with client.lock("exclusive", ttl=5) as lock:
-            inside.append(lock.fence)
-            assert len(inside) % 2 == 1
-            client.put("exclusive/n", lock.fence, if_fence=lock.fence)
-            inside.append(lock.fence)
-
-    threads = [threading.Thread(target=enter) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(inside) == 12
-    assert inside == sorted(inside)
-    assert len(set(inside)) == 6
-    with client.lock("exclusive"), pytest.raises(concord.Conflict) as raised, client.lock("exclusive", wait=0):
-        pass
-    assert raised.value.holder is not None
+    contract.locks(client)
 
 
 async def lose_async(client: AsyncConcord) -> None:
@@ -333,7 +262,10 @@ PAGES = ("README.md", "docs/sdk.md", *(f"docs/howto/{path.name}" for path in sor
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_python_of_a_page_is_true(cluster: LocalCluster, name: str) -> None:
+def test_the_python_of_a_page_is_true(
+    cluster: LocalCluster, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = (ROOT / name).read_text().replace("http://127.0.0.1:4000", cluster.url)
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert blocks

@@ -13,7 +13,6 @@ from gateway.bodies import parse_put
 from gateway.data_limits import DataLimits
 from gateway.errors import ApiError
 from gateway.fanout import place, select, split
-from gateway.json_text import is_too_deep
 from gateway.kv import decode_cursor, encode_cursor
 from gateway.listing import ListQuery, Merge
 from gateway.operation_ids import OperationIds
@@ -22,6 +21,7 @@ from gateway.retries import Step, conclude, step_after
 from gateway.router import NO_GROUP, Router
 from tests.gateway.double import FakeCluster
 from wire.errors import Applied, Code, Failure
+from wire.json_depth import is_too_deep
 from wire.messages import Delete, ItemResult, ListEntry, ListReply, OperationId, Put, PutItem, Status, Touch, TouchItem
 from wire.operations import keys_of
 

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from gateway.limits import HttpLimits
-from gateway.watch.position import Position
 from tests.gateway.double import (
     CONNECTION_LOST,
     QUICK_WATCH,
@@ -22,6 +21,7 @@ from tests.gateway.double import (
 )
 from wire.errors import Code, Failure
 from wire.messages import ListRequest, ReadRequest, WatchRequest
+from wire.positions import Position
 
 Scenario = Callable[[Client], Awaitable[None]]
 

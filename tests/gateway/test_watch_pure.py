@@ -9,14 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.watch import cursor, frames
-from gateway.watch.coverage import Coverage
 from gateway.watch.cursor import CursorError, Layout
-from gateway.watch.position import Position, place
 from gateway.watch.prefixes import PrefixIndex
 from shard.history import History
 from shard.machine import Change
 from tests.gateway.double import FakeCluster, _block
+from wire.coverage import Coverage
 from wire.messages import ChangeKind, ListEntry, WatchEvent, WatchReply
+from wire.positions import Position, place
 
 places = st.builds(Position, st.integers(0, (1 << 62) - 1), st.integers(0, 2000))
 LAYOUT = Layout(b"clus", b"slot", (1, 2, 7))

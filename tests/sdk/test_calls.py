@@ -72,7 +72,7 @@ def test_conditions_go_into_the_body_and_with_bytes_into_headers() -> None:
 @given(st.lists(st.tuples(st.integers(), st.integers(0, 30))), st.integers(1, 7), st.integers(1, 50))
 def test_splitting_loses_nothing_and_keeps_both_limits(items: list[tuple[int, int]], most: int, size: int) -> None:
     numbered = [((index, cost), cost) for index, (_, cost) in enumerate(items)]
-    parts = list(_many._parts(numbered, most, size))
+    parts = list(_many.parts(numbered, most, size))
     assert [item for part in parts for item in part] == [item for item, _ in numbered]
     assert all(0 < len(part) <= most for part in parts)
     assert all(len(part) == 1 or sum(cost for _, cost in part) <= size for part in parts)

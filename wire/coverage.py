@@ -6,7 +6,7 @@ page in whose range its key lies is part of the state; every other one is not.
 
 from bisect import bisect_left
 
-from gateway.watch.position import Position
+from wire.positions import Position
 
 
 class Coverage:

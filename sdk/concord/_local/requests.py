@@ -1,0 +1,283 @@
+"""From what a user gave to an operation, within the limits that a gateway enforces, too. Pure; raises InvalidRequest and TooLarge."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from concord import _values
+from concord._calls import UNSET, Conditions, check_raw
+from concord._coordination import Instance
+from concord._errors import ConcordError, CrossGroup, InvalidRequest, TooLarge
+from shard import faults
+from wire.json_depth import LIMIT_JSON_DEPTH, is_too_deep
+from wire.messages import (
+    LIMIT_BULK_ITEMS,
+    LIMIT_KEY_BYTES,
+    LIMIT_VALUE_BYTES,
+    NEVER,
+    Algorithm,
+    Comparison,
+    Condition,
+    Delete,
+    Fetch,
+    Increment,
+    IncrementItem,
+    Operation,
+    Put,
+    PutItem,
+    Relation,
+    Step,
+    Touch,
+    TouchItem,
+    Transaction,
+)
+from wire.names import SERVICE_NAME, SERVICE_NAME_MESSAGE, SERVICE_PREFIX
+from wire.operations import keys_of_transaction
+from wire.slots import slot_of
+
+T = TypeVar("T")
+
+SHALLOW_BYTES = 2 * LIMIT_JSON_DEPTH
+"""Shorter JSON cannot nest too deep."""
+PORT_MAX = 65_535
+ADDRESS_MAX = 255
+_ALGORITHMS = {"fixed": Algorithm.FIXED, "gcra": Algorithm.GCRA}
+_AS_JSON = {"", "application/json", "application/x-www-form-urlencoded"}
+_RELATIONS = {"==": Relation.EQUAL, "!=": Relation.NOT_EQUAL, "<": Relation.LESS, ">": Relation.GREATER}
+
+
+def key(name: object, what: str = "key") -> str:
+    """A key, or another name that is kept as one."""
+    if not isinstance(name, str):
+        raise InvalidRequest(f"the {what} is no text", code="INVALID_KEY")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{what}: {error}", code="INVALID_KEY") from error
+    if size == 0:
+        raise InvalidRequest(f"the {what} is empty", code="INVALID_KEY")
+    if size > LIMIT_KEY_BYTES:
+        raise InvalidRequest(f"the {what} is over {LIMIT_KEY_BYTES} bytes", code="INVALID_KEY")
+    return str(name)
+
+
+def whole(number: object, what: str) -> int:
+    """A whole number."""
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise InvalidRequest(f"{what}: expected a whole number")
+    return int(number)
+
+
+def milliseconds(seconds: object, what: str = "ttl") -> int:
+    """A time in whole seconds, from 1."""
+    length = whole(seconds, what)
+    if length < 1:
+        raise InvalidRequest(f"{what}: expected seconds from 1")
+    return length * 1000
+
+
+def ttl_ms(seconds: object) -> int:
+    """A time to live; None is for ever."""
+    return NEVER if seconds is None else milliseconds(seconds)
+
+
+def json_value(value: object, what: str = "value") -> bytes:
+    """JSON of a value."""
+    text = _values.encode(value)
+    if len(text) > SHALLOW_BYTES:
+        check_json(text, what)
+    return text
+
+
+def check_json(text: bytes, what: str) -> None:
+    """Refuse JSON that is too long or nests too deep; what is not over SHALLOW_BYTES does not."""
+    _check_size(len(text), what)
+    if is_too_deep(text, LIMIT_JSON_DEPTH):
+        raise InvalidRequest(f"{what}: nested over {LIMIT_JSON_DEPTH} levels")
+
+
+def put_item(name: object, value: object, ttl: object, condition: Conditions, content_type: str | None) -> PutItem:
+    """A key to set."""
+    if _values.is_raw(value):
+        check_raw(condition)
+        data = bytes(value)  # type: ignore[call-overload] # is_raw has looked
+        _check_size(len(data), "value")
+        kind = _values.RAW_TYPE if content_type is None else content_type
+        if kind.partition(";")[0].strip().lower() in _AS_JSON:
+            raise InvalidRequest("content_type: put the value itself, not its JSON")
+        return PutItem(key(name), data, kind, ttl_ms(ttl), wanted(condition))
+    if content_type is not None:
+        raise InvalidRequest("content_type: only values of bytes have one")
+    return PutItem(key(name), json_value(value), "", ttl_ms(ttl), wanted(condition))
+
+
+def put_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:
+    """Many keys to set, and those that cannot be.
+
+    Raises:
+        InvalidRequest: there is no JSON of a value.
+    """
+    encode, is_raw, make = _values.encode, _values.is_raw, PutItem
+    made: list[PutItem] = []
+    errors: dict[str, ConcordError] = {}
+    try:
+        lives_ms = ttl_ms(ttl)
+    except InvalidRequest as error:
+        return [], dict.fromkeys(items, error)
+    for name, value in items.items():
+        try:
+            if is_raw(value):
+                made.append(put_item(name, value, ttl, _NO_CONDITION, None))
+                continue
+            text = encode(value)
+            if len(text) > SHALLOW_BYTES:
+                check_json(text, "value")
+            if not (isinstance(name, str) and 0 < len(name) <= LIMIT_KEY_BYTES and name.isascii()):
+                key(name)
+            made.append(make(name, text, "", lives_ms))
+        except (InvalidRequest, TooLarge) as error:
+            if error.code == InvalidRequest.code and not is_raw(value):
+                raise
+            errors[name] = error
+    return made, errors
+
+
+def each(names: Iterable[str], make: Callable[[str], T]) -> tuple[list[T], dict[str, ConcordError]]:
+    """What is made of each name, once, and those that nothing can be made of."""
+    made: list[T] = []
+    errors: dict[str, ConcordError] = {}
+    for name in dict.fromkeys(names):
+        try:
+            made.append(make(name))
+        except InvalidRequest as error:
+            errors[name] = error
+    return made, errors
+
+
+def touch_item(name: object, ttl: object, condition: Conditions) -> TouchItem:
+    """A key whose time to live is set."""
+    return TouchItem(key(name), milliseconds(ttl), wanted(condition))
+
+
+def increment_item(given: Mapping[str, Any]) -> IncrementItem:
+    """A number to change; members as in the body of the request, and the key."""
+    return IncrementItem(
+        key(given["key"]),
+        by=whole(given.get("by", 1), "by"),
+        initial=whole(given.get("initial", 0), "initial"),
+        ttl_ms=ttl_ms(given.get("ttl")),
+        minimum=None if given.get("min") is None else whole(given["min"], "min"),
+        maximum=None if given.get("max") is None else whole(given["max"], "max"),
+    )
+
+
+def delete(name: object, condition: Conditions) -> Delete:
+    """A key to delete."""
+    expected = wanted(condition)
+    return Delete([key(name)], [expected] if expected else [])
+
+
+def wanted(condition: Conditions) -> Condition | None:
+    """What is expected of a key; None for nothing."""
+    found = Condition(
+        exists=None if condition.if_absent is UNSET else not condition.if_absent,
+        revision=None if condition.if_revision is UNSET else whole(condition.if_revision, "if_revision"),
+        value=None if condition.if_value is UNSET else json_value(condition.if_value, "if_value"),
+        fence=None if condition.if_fence is UNSET else whole(condition.if_fence, "if_fence"),
+    )
+    return None if found == _NOTHING else found
+
+
+_NOTHING = Condition()
+_NO_CONDITION = Conditions()
+
+
+def transaction(
+    compare: "list[Mapping[str, Any]]", success: "list[Mapping[str, Any]]", failure: "list[Mapping[str, Any]]"
+) -> Transaction:
+    """A transaction, whose parts are as in the body of its request."""
+    count = len(compare) + len(success) + len(failure)
+    if count > LIMIT_BULK_ITEMS:
+        raise TooLarge(f"compare, success, failure: over {LIMIT_BULK_ITEMS} items", code="BATCH_TOO_LARGE")
+    made = Transaction(list(map(_comparison, compare)), list(map(_step, success)), list(map(_step, failure)))
+    if len(set(map(slot_of, keys_of_transaction(made)))) > 1:
+        raise CrossGroup("the keys are not in one slot: give them a common {tag}")
+    return made
+
+
+def _comparison(given: Mapping[str, Any]) -> Comparison:
+    return Comparison(
+        key(given["key"]),
+        exists=given.get("exists"),
+        revision=whole(given["revision"], "revision") if "revision" in given else None,
+        value=json_value(given["value"]) if "value" in given else None,
+        relation=_RELATIONS[given.get("op", "==")],
+    )
+
+
+def _step(given: Mapping[str, Any]) -> Step:
+    name = given["key"]
+    match given["op"]:
+        case "put":
+            return Put([put_item(name, given["value"], given.get("ttl"), _NO_CONDITION, None)])
+        case "get":
+            return Fetch([key(name)])
+        case "delete":
+            return Delete([key(name)])
+        case "touch":
+            return Touch([touch_item(name, given["ttl"], _NO_CONDITION)])
+        case _:
+            return Increment([increment_item(given)])
+
+
+def prefix(given: object) -> str:
+    """The beginning of keys, which may be empty."""
+    return key(given, "prefix") if given != "" else ""
+
+
+def counting(algorithm: str) -> Algorithm:
+    """How a rate limit counts."""
+    if algorithm not in _ALGORITHMS:
+        raise InvalidRequest("algorithm: expected fixed or gcra")
+    return _ALGORITHMS[algorithm]
+
+
+def service_prefix(service: object) -> str:
+    """What the keys of a service's instances begin with."""
+    return f"{SERVICE_PREFIX}{_service_name(service)}/"
+
+
+def instance_key(service: object, instance: object) -> str:
+    """The key that an instance is kept as."""
+    return service_prefix(service) + _service_name(instance)
+
+
+def instance(service: object, given: Instance, ttl: object) -> PutItem:
+    """An instance as the key that it is kept as."""
+    port = whole(given.port, "port")
+    if not 1 <= port <= PORT_MAX:
+        raise InvalidRequest(f"port: expected 1..{PORT_MAX}")
+    if not 1 <= len(key(given.address, "address")) <= ADDRESS_MAX:
+        raise InvalidRequest(f"address: expected text of 1 to {ADDRESS_MAX} characters")
+    metadata = json_value(given.metadata, "metadata")
+    value = _values.encode({"address": given.address, "port": port, "metadata": msgspec.Raw(metadata)})
+    _check_size(len(value), "metadata")
+    return PutItem(instance_key(service, given.instance), value, "", milliseconds(ttl))
+
+
+def _service_name(name: Any) -> str:
+    if not isinstance(name, str) or not SERVICE_NAME.fullmatch(name):
+        raise InvalidRequest(SERVICE_NAME_MESSAGE, code="INVALID_KEY")
+    return name
+
+
+def check(operation: Operation) -> None:
+    """Refuse what is over a limit that was not looked at yet."""
+    if fault := faults.of_operation(operation):
+        raise InvalidRequest(fault)
+
+
+def _check_size(size: int, what: str) -> None:
+    if size > LIMIT_VALUE_BYTES:
+        raise TooLarge(f"{what}: over {LIMIT_VALUE_BYTES} bytes", code="VALUE_TOO_LARGE")
