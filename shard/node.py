@@ -16,7 +16,7 @@ from pathlib import Path
 from placement import PLACEMENT_GROUP, MapHolder, PlacementClient, PlacementMachine, PlacementService
 from placement.seams import boottime
 from placement.tokens.service import TokenService, serve_tokens
-from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload, WireNetwork, exit_process, receiving
+from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload, WireNetwork, receiving
 from shard.checksums import Checksums
 from shard.colleagues import NodeColleagues
 from shard.fence_mark import MarkFile
@@ -27,9 +27,10 @@ from shard.map_file import MapFile
 from shard.seams import ChecksumPace
 from shard.service import ShardService
 from shard.settings import NodeSettings
+from shard.surroundings import OWN_PROCESS, Surroundings
 from wire import Call, Limits, RpcClient, RpcServer, TlsConfig
 from wire.address import parse_address
-from wire.descriptors import connections_that_fit, raise_limit
+from wire.descriptors import connections_that_fit
 from wire.limits import DEFAULT_LIMITS
 from wire.messages import ClusterMap, GroupBeat, GroupInfo, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
 from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
@@ -40,18 +41,28 @@ logger = logging.getLogger(__name__)
 
 
 class Node:
-    """Everything that a node process runs. Create it on the running event loop.
+    """Everything that a node runs. Create it on the running event loop, by `shard.running`.
 
-    With a `tracer`, calls that are part of a trace get spans.
+    Args:
+        settings: what it is told.
+        directory: its data; closed with it.
+        offloads: the threads that write the log and the snapshots; closed with it.
+        on_fatal: called when placement will never take this node, with a sentence for a person.
+        tracer: with it, calls that are part of a trace get spans.
+        surroundings: what it takes of this process.
     """
 
     def __init__(
         self,
         settings: NodeSettings,
         directory: DataDirectory,
+        offloads: tuple[ThreadOffload, ThreadOffload],
         on_fatal: Callable[[str], None],
+        *,
         tracer: Tracer | None = None,
+        surroundings: Surroundings = OWN_PROCESS,
     ) -> None:
+        self._surroundings = surroundings
         self._settings = settings
         self._directory = directory
         self._started = time.monotonic()
@@ -61,12 +72,14 @@ class Node:
         self._channels: dict[str, RpcClient] = {}
         self._groups: dict[int, GroupService] = {}
         self._on_fatal = on_fatal
-        self._server = RpcServer(_limits(), self._tls, cluster=settings.cluster, node=settings.id, tracer=tracer)
+        self._server = RpcServer(
+            _limits(surroundings.descriptors()), self._tls, cluster=settings.cluster, node=settings.id, tracer=tracer
+        )
         self._network = WireNetwork(
             settings.id, settings.cluster, directory.identity.incarnation, self._connect_to_node
         )
         self._network.learn(settings.placement_addresses)
-        self._offloads = [ThreadOffload(self._loop, "log"), ThreadOffload(self._loop, "snapshots")]
+        self._offloads = offloads
         self._host = self._open_host()
         if settings.durability is not Durability.MEMORY:
             directory.record_log_begun()
@@ -101,7 +114,7 @@ class Node:
             self._placement.start()
         self._client = PlacementClient(
             self._info(),
-            self._settings.placement_addresses,
+            self._placement_addresses(),
             self._holder,
             self._connect,
             beats=self._beats,
@@ -121,9 +134,32 @@ class Node:
         """`host:port` of the listener for figures as bound, "" when there is none."""
         return self._metrics.address
 
+    @property
+    def failed(self) -> bool:
+        """Whether an error has ended it: see `Surroundings.fatal`. It takes no part any more, and can only be closed."""
+        return self._host.failed
+
+    async def silence(self) -> None:
+        """Answer nobody any more; what was asked and not done fails as that."""
+        await self._server.close(grace_s=0.0)
+
+    def clear(self) -> None:
+        """Forget all data, as if nothing had ever been written.
+
+        Raises:
+            RuntimeError: there are other nodes, or a disk, that would remember.
+        """
+        if self._settings.expect_nodes > 1 or self._settings.durability is not Durability.MEMORY:
+            raise RuntimeError("only a node that is alone and keeps nothing on disk can forget its data")
+        for service in self._groups.values():
+            service.machine.clear()
+
     async def close(self) -> None:
-        """Stop in order: hand leadership over, answer everyone, let the log finish."""
-        self._leave_leadership()
+        """Stop in order: hand leadership over, answer everyone, let the log finish. After a failure: be silent first."""
+        if self.failed:
+            await self.silence()
+        else:
+            self._leave_leadership()
         if self._client is not None:
             await self._client.close()
         if self._placement is not None:
@@ -154,8 +190,8 @@ class Node:
             loop=self._loop,
             clock=boottime,  # a lease must not outlive a suspend
             rng=self._rng,
-            fatal=exit_process,
-            config=settings.raft,
+            fatal=self._surroundings.fatal,
+            config=self._surroundings.raft or settings.raft,
             durability=settings.durability,
         )
 
@@ -168,7 +204,7 @@ class Node:
             return None
         machine = PlacementMachine(self._settings.cluster, self._holder.publish)
         replica = self._host.create(PLACEMENT_GROUP, members, machine)
-        service = PlacementService(replica, machine, self._settings.goals)
+        service = PlacementService(replica, machine, self._settings.goals, settings=self._surroundings.placement)
         self._server.on(REGISTER, service.register)
         self._server.on(HEARTBEAT, service.heartbeat)
         serve_tokens(self._server, TokenService(replica, machine.tokens), members)
@@ -192,7 +228,7 @@ class Node:
             machine,
             self._loop,
             colleagues=self._colleagues,
-            marks=MarkFile(self._directory.disk, group.id, exit_process),
+            marks=MarkFile(self._directory.disk, group.id, self._host.fatal),
             pace=ChecksumPace(entries=self._settings.checksum_entries),
         )
         return GroupService(replica, machine, self._loop, checksums, self._settings.group_limits)
@@ -202,6 +238,12 @@ class Node:
             service = self._groups.get(transfer.group)
             if service is not None:
                 service.hand_over(transfer.to)
+
+    def _placement_addresses(self) -> dict[str, str]:
+        """Those of the settings; this node's own port may have been left to the kernel."""
+        addresses = self._settings.placement_addresses
+        own = addresses.get(self._settings.id, "")
+        return addresses | ({self._settings.id: self.address} if own and not parse_address(own)[1] else {})
 
     def _leave_leadership(self) -> None:
         """A planned stop should not cost the others an election timeout."""
@@ -291,9 +333,9 @@ class Node:
         return RpcClient(address, tls=self._tls, expect_node=node, cluster=self._settings.cluster)
 
 
-def _limits() -> Limits:
+def _limits(descriptors: int) -> Limits:
     """Those of wire, with descriptors kept for the log."""
-    return Limits(connections_max=connections_that_fit(DEFAULT_LIMITS.connections_max, raise_limit()))
+    return Limits(connections_max=connections_that_fit(DEFAULT_LIMITS.connections_max, descriptors))
 
 
 def _resident_bytes() -> int:

@@ -20,6 +20,7 @@ from concord._errors import (
     NotFound,
     PreconditionFailed,
     ServerFault,
+    StoreFailed,
     Timeout,
     TooLarge,
     TooManyRequests,
@@ -28,6 +29,7 @@ from concord._errors import (
     UnknownOutcome,
 )
 from concord._many import Read, Written
+from concord._member import AsyncMember, Member, open_async_member, open_member
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._txn import Txn, TxnResult
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncConcord",
+    "AsyncMember",
     "Concord",
     "ConcordError",
     "Conflict",
@@ -51,12 +54,14 @@ __all__ = [
     "InvalidRequest",
     "InvalidValue",
     "LockLost",
+    "Member",
     "NotFound",
     "Permit",
     "PreconditionFailed",
     "Read",
     "Retry",
     "ServerFault",
+    "StoreFailed",
     "Timeout",
     "TooLarge",
     "TooManyRequests",
@@ -66,4 +71,6 @@ __all__ = [
     "Unavailable",
     "UnknownOutcome",
     "Written",
+    "open_async_member",
+    "open_member",
 ]

@@ -16,7 +16,8 @@
     ├── ConnectionFailed    no gateway could be reached; definitely not applied
     ├── Timeout             the deadline passed; definitely not applied
     ├── UnknownOutcome      the write may have been applied, or may yet be
-    └── ServerFault         an answer that no Concord gives, or a defect that it reports
+    ├── ServerFault         an answer that no Concord gives, or a defect that it reports
+    └── StoreFailed         a store in this process cannot be used (any more); see `.code`
 
 What is retryable was retried until the deadline before the caller sees it.
 """
@@ -40,7 +41,8 @@ class ConcordError(Exception):
     """A call that failed.
 
     Attributes:
-        code: the code of the HTTP API (docs/errors.md), or one of CONNECTION_FAILED, UNKNOWN, INVALID_VALUE, LOCK_LOST.
+        code: the code of the HTTP API (docs/errors.md), or one of CONNECTION_FAILED, UNKNOWN, INVALID_VALUE, LOCK_LOST
+            and those of StoreFailed.
         message: one sentence for a person.
         retryable: whether the same call may succeed later.
         applied: False, or "unknown" when a write may have been applied or may yet be.
@@ -194,3 +196,12 @@ class ServerFault(ConcordError):
     """An answer that no Concord gives, or a defect that it reports."""
 
     code = "INTERNAL"
+
+
+class StoreFailed(ConcordError):
+    """A store in this process cannot be used: it is locked by another, damaged, closed, or its disk failed. Says what to do.
+
+    `code` is one of STORE_LOCKED, STORE_DAMAGED, STORE_FAILED, STORE_CLOSED, STORE_FORKED.
+    """
+
+    code = "STORE_FAILED"
