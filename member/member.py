@@ -48,6 +48,7 @@ class _Parts(msgspec.Struct, frozen=True):
     """What lives on the loop."""
 
     node: Node
+    address: str
     gateway: Gateway
     servers: contextlib.AsyncExitStack
     served: list[Gateway]
@@ -82,7 +83,7 @@ class Member:
     @property
     def address(self) -> str:
         """`host:port` of this node for the others, as bound."""
-        return self._live.node.address
+        return self._live.address
 
     def start(self) -> None:
         """Listen and begin to take part; does not wait for the others.
@@ -166,7 +167,7 @@ class Member:
             await gateway.start()
             servers = contextlib.AsyncExitStack()
             try:
-                yield _Parts(node, gateway, servers, [gateway])
+                yield _Parts(node, node.address, gateway, servers, [gateway])
             finally:
                 if node.failed:
                     await node.silence()

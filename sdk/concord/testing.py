@@ -31,7 +31,7 @@ class Server:
         self.url = node.serve_http("127.0.0.1", port, auth=None, insecure=False)
 
     def clear(self) -> None:
-        """Forget everything: keys, locks, limits, registrations. Revisions go on; a watch begins again with the state.
+        """Forget everything: keys, locks, limits, registrations. Revisions go on; an open watch goes on, and is not told.
 
         Raises:
             RuntimeError: it keeps its data on disk.
