@@ -19,11 +19,13 @@ import msgspec
 from gateway.app import Gateway
 from gateway.health import HealthPace
 from gateway.running import open_channels, serving
+from member import roll
+from member.agreement import Agreement, DisagreementError
 from member.calls import Answered, Asked, Streaming, ask
 from member.settings import MemberSettings, gateway_settings, http_settings, node_settings
 from member.thread import LifeThread
 from placement import ServiceSettings
-from raft import DataDirectory, RaftConfig
+from raft import DataDirectory, RaftConfig, describe_storage_error
 from shard.node import Node
 from shard.running import running
 from shard.settings import NodeSettings
@@ -74,6 +76,7 @@ class Member:
         self._told = node_settings(settings)
         self._thread = LifeThread(f"concord-{settings.id}", self._life, self.ended)
         self._parts: _Parts | None = None
+        self._agreement: Agreement | None = None
 
     @property
     def id(self) -> str:
@@ -155,7 +158,9 @@ class Member:
     @contextlib.asynccontextmanager
     async def _life(self) -> AsyncIterator[_Parts]:
         surroundings = _surroundings(self._told, self._fatal)
-        async with running(self._told, self._directory, self._refuse, surroundings=surroundings) as node:
+        begins = roll.is_settled(self._directory.disk)
+        async with running(self._told, self._directory, self._refuse, surroundings=surroundings, begins=begins) as node:
+            joining = asyncio.get_running_loop().create_task(self._join(node, begins=begins), name="joining")
             told = gateway_settings(
                 self._settings,
                 node.address,
@@ -169,11 +174,28 @@ class Member:
             try:
                 yield _Parts(node, node.address, gateway, servers, [gateway])
             finally:
+                joining.cancel()
                 if node.failed:
                     await node.silence()
                 await servers.aclose()
                 gateway.drain()
                 await gateway.close()
+
+    async def _join(self, node: Node, *, begins: bool) -> None:
+        """Take part for the first time once all others mean the same cluster."""
+        if begins:
+            return
+        hosts = list(self._told.placement_addresses)
+        self._agreement = Agreement(self.id, self._settings.members, hosts, node.connect)
+        try:
+            await self._agreement.reach()
+            roll.settle(self._directory.disk, self._settings)
+        except DisagreementError as error:
+            self._refuse(str(error))
+        except OSError as error:
+            self._fatal(describe_storage_error(f"writing {roll.FILE}", error))
+        else:
+            node.begin()
 
     def _fatal(self, reason: str) -> NoReturn:
         self._fail(reason)
@@ -201,6 +223,8 @@ class Member:
         end = loop.time() + timeout_s
         while failed := [check for each in self._live.served for check in each.health.checks() if not check.ok]:
             if loop.time() >= end:
+                if self._agreement is not None and self._agreement.waiting:
+                    return self._agreement.waiting
                 return "; ".join(check.detail or check.name for check in failed)
             await asyncio.sleep(POLL_S)
         return ""

@@ -29,17 +29,16 @@ class MembersChangedError(Exception):
 
 
 def check(disk: Disk, settings: MemberSettings) -> None:
-    """Take the members of the first start for good, or see that they are the same.
+    """See that the members are those of the first start, if there was one.
 
     Raises:
         MembersChangedError: they are not, or the file is of another version.
         StorageError: the file is damaged.
         OSError: the disk failed.
     """
-    roll = Roll(FORMAT, list(settings.members), settings.groups)
-    if not disk.exists(FILE):
-        replace_sealed(disk, FILE, msgspec.json.encode(roll))
+    if not is_settled(disk):
         return
+    roll = _roll(settings)
     known = _decoded(read_sealed(disk, FILE))
     if known.format != FORMAT:
         raise MembersChangedError(f"{FILE} has format {known.format}, this release knows {FORMAT}")
@@ -50,6 +49,24 @@ def check(disk: Disk, settings: MemberSettings) -> None:
         )
     if known.groups != roll.groups:
         raise MembersChangedError(f"this cluster has {known.groups} groups, not {roll.groups}: leave groups= as it was")
+
+
+def is_settled(disk: Disk) -> bool:
+    """Whether the members are decided."""
+    return disk.exists(FILE)
+
+
+def settle(disk: Disk, settings: MemberSettings) -> None:
+    """Take the members for good.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    replace_sealed(disk, FILE, msgspec.json.encode(_roll(settings)))
+
+
+def _roll(settings: MemberSettings) -> Roll:
+    return Roll(FORMAT, list(settings.members), settings.groups)
 
 
 def _decoded(content: bytes) -> Roll:

@@ -7,6 +7,7 @@ the disk. Nobody outside this room sees PySyncObj.
 from .config import RaftConfig
 from .datadir import DataDirectory
 from .host import RaftHost
+from .messages import Packet
 from .network import WireNetwork, receiving
 from .offload import ThreadOffload, exit_process
 from .replica import SafeReplica
@@ -17,6 +18,7 @@ from .wal import Durability
 __all__ = [
     "DataDirectory",
     "Durability",
+    "Packet",
     "RaftConfig",
     "RaftHost",
     "SafeReplica",

@@ -16,7 +16,7 @@ from pathlib import Path
 from placement import PLACEMENT_GROUP, MapHolder, PlacementClient, PlacementMachine, PlacementService
 from placement.seams import boottime
 from placement.tokens.service import TokenService, serve_tokens
-from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload, WireNetwork, receiving
+from raft import DataDirectory, Durability, Packet, RaftHost, SafeReplica, ThreadOffload, WireNetwork, receiving
 from shard.checksums import Checksums
 from shard.colleagues import NodeColleagues
 from shard.fence_mark import MarkFile
@@ -63,6 +63,7 @@ class Node:
         surroundings: Surroundings = OWN_PROCESS,
     ) -> None:
         self._surroundings = surroundings
+        self._begun = False
         self._settings = settings
         self._directory = directory
         self._started = time.monotonic()
@@ -85,12 +86,12 @@ class Node:
             directory.record_log_begun()
         map_file = MapFile(Path(settings.data_dir) / "map.msgpack")
         self._holder = MapHolder(settings.cluster, load=map_file.load, save=map_file.save)
-        self._colleagues = NodeColleagues(settings.id, lambda: self._holder.current, self._connect)
+        self._colleagues = NodeColleagues(settings.id, lambda: self._holder.current, self.connect)
         self._placement = self._host_placement()
         self._client: PlacementClient | None = None
         self._server.on(WATCH_MAP, self._holder.watch)
         self._server.on(STATUS, self._answer_status)
-        self._server.on_notification(*receiving(self._host.receive))
+        self._server.on_notification(*receiving(self._receive))
         ShardService(self._groups, self._server)
         self._metrics = MetricsServer(lambda: figures(self._view()))
         self._follow(self._holder.current)
@@ -98,8 +99,8 @@ class Node:
 
     # --- life ------------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Listen, look at timers, register.
+    async def listen(self) -> None:
+        """Answer others; no vote and no entry before `begin`.
 
         Raises:
             InsecureBindError, OSError: the address cannot be used.
@@ -109,6 +110,10 @@ class Node:
         if self._settings.metrics_listen:
             metrics_host, metrics_port = parse_address(self._settings.metrics_listen)
             await self._metrics.start(metrics_host, metrics_port, exposed=self._settings.insecure_metrics)
+
+    def begin(self) -> None:
+        """Take part: look at timers, register."""
+        self._begun = True
         self._host.start()
         if self._placement is not None:
             self._placement.start()
@@ -116,7 +121,7 @@ class Node:
             self._info(),
             self._placement_addresses(),
             self._holder,
-            self._connect,
+            self.connect,
             beats=self._beats,
             on_transfers=self._hand_over,
             on_fatal=self._on_fatal,
@@ -233,6 +238,10 @@ class Node:
         )
         return GroupService(replica, machine, self._loop, checksums, self._settings.group_limits)
 
+    def _receive(self, packet: Packet) -> None:
+        if self._begun:
+            self._host.receive(packet)
+
     def _hand_over(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
             service = self._groups.get(transfer.group)
@@ -300,6 +309,7 @@ class Node:
                 snapshots=sum(replica.snapshots_taken for replica in replicas.values()),
                 leader_changes=sum(replica.leader_changes for replica in replicas.values()),
                 groups=[self._group_status(number, replica) for number, replica in replicas.items()],
+                placement=list(self._settings.placement_addresses),
             )
         )
 
@@ -324,7 +334,8 @@ class Node:
 
     # --- channels --------------------------------------------------------------------------------------------------
 
-    def _connect(self, address: str) -> RpcClient:
+    def connect(self, address: str) -> RpcClient:
+        """The channel to an address; closed with the node."""
         if address not in self._channels:
             self._channels[address] = RpcClient(address, tls=self._tls, cluster=self._settings.cluster)
         return self._channels[address]

@@ -18,6 +18,8 @@ async def running(
     refuse: Callable[[str], None],
     tracer: Tracer | None = None,
     surroundings: Surroundings = OWN_PROCESS,
+    *,
+    begins: bool = True,
 ) -> AsyncIterator[Node]:
     """A node that listens, on the running loop; it is stopped in order, and its directory closed, whatever happens.
 
@@ -27,6 +29,7 @@ async def running(
         refuse: called when placement will never take this node, with a sentence for a person.
         tracer: see Node.
         surroundings: what it takes of this process.
+        begins: whether it takes part at once; else it only listens, until `Node.begin`.
 
     Raises:
         StorageError: the data cannot be used.
@@ -36,7 +39,9 @@ async def running(
     with contextlib.closing(directory):
         node = _made(settings, directory, refuse, tracer, surroundings)
         try:
-            await node.start()
+            await node.listen()
+            if begins:
+                node.begin()
             yield node
         finally:
             await node.close()

@@ -162,20 +162,40 @@ def test_an_address_in_use_is_said_and_gives_the_directory_free(tmp_path: Path) 
         with pytest.raises(StoreFailed, match="in use") as caught:
             open_member(tmp_path / "two", listen=db.address)
         assert caught.value.code == "STORE_FAILED"
-        with alone(tmp_path / "two"):
-            pass
+        with open_member(tmp_path / "two", listen=ALONE) as two:
+            two.wait_ready()
 
 
 def test_members_are_decided_at_the_first_start(tmp_path: Path) -> None:
     port = free_port()
-    told = {"listen": f"127.0.0.1:{port}", "join": [f"127.0.0.1:{port + 1}", f"127.0.0.1:{port + 2}"]}
-    open_member(tmp_path / "data", **told).close()
-    with pytest.raises(StoreFailed, match=r"127\.0\.0\.1-.*decided at the first start") as caught:
-        open_member(tmp_path / "data", **told | {"join": told["join"][:1]})
+    own, other = f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"
+    with alone(tmp_path / "data", node_id="a"):
+        pass
+    with pytest.raises(StoreFailed, match=r"a cluster of a, and listen= and join= name 127.*decided") as caught:
+        open_member(tmp_path / "data", listen=own, node_id="a", join=[other], groups=2)
     assert caught.value.code == "STORE_DAMAGED"
     with pytest.raises(StoreFailed, match="groups= as it was"):
-        open_member(tmp_path / "data", **told, groups=4)
-    open_member(tmp_path / "data", **told).close()
+        open_member(tmp_path / "data", listen=own, node_id="a", groups=4)
+    with alone(tmp_path / "data", node_id="a"):
+        pass
+
+
+def test_members_that_mean_different_clusters_take_no_part_and_say_why(tmp_path: Path) -> None:
+    port = free_port()
+    first, second, third, fourth = (f"127.0.0.1:{port + number}" for number in range(4))
+    with (
+        open_member(tmp_path / "first", listen=first, join=[second, third]) as one,
+        open_member(tmp_path / "second", listen=second, join=[first, fourth]) as two,
+    ):
+        for db, names in ((one, f"{port + 3}.*this node.*{port + 2}"), (two, f"{port + 2}.*this node.*{port + 3}")):
+            with pytest.raises(StoreFailed, match=names) as caught:
+                db.wait_ready(20)
+            assert caught.value.code == "STORE_FAILED"
+    with (  # nothing was decided
+        open_member(tmp_path / "second", listen=second, join=[first, third]) as two,
+        pytest.raises(concord.Unavailable, match=f"no word yet of the members {first}, {third}"),
+    ):
+        two.wait_ready(0.1)
 
 
 def test_in_a_cluster_the_others_go_on_without_a_failed_member(tmp_path: Path, broken: set[Path]) -> None:
