@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import concord
 from concord import Concord, Member, StoreFailed, UnknownOutcome, open_async_member, open_member
 from member.settings import MemberSettings, gateway_settings, http_settings, node_settings
 from raft.disk import OsFile
-from tests.e2e.cluster import free_port, wait_until
+from tests.e2e.cluster import ROOT, free_port, wait_until
 
 ALONE = "127.0.0.1:0"
 
@@ -215,6 +216,16 @@ def test_in_a_cluster_the_others_go_on_without_a_failed_member(tmp_path: Path, b
         with pytest.raises(StoreFailed):
             members[1].get("a")
         assert members[2].get_many([f"b/{key}" for key in range(12)]).check().values["b/11"] == 11
+
+
+def test_the_page_about_it_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, port = (ROOT / "docs" / "members.md").read_text(), free_port()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        there = re.sub(r"127\.0\.0\.1:450(\d)", lambda found: f"127.0.0.1:{port + int(found[1])}", block)
+        exec(compile(there, "docs/members.md", "exec"), names)  # noqa: S102 - our own page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data-0", "data-1", "data-2"]
 
 
 # --- what is told, and what node and gateway make of it -------------------------------------------------------------

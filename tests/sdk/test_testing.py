@@ -1,6 +1,7 @@
 """`concord.testing` and the fixtures of pytest, against real servers in this process."""
 
 import asyncio
+import re
 import socket
 import tempfile
 import threading
@@ -47,6 +48,11 @@ def test_the_server_is_one_for_the_session_and_empties_on_demand(concord_server,
 """
 
 
+def blocks() -> list[str]:
+    """The code of the page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(), re.DOTALL)
+
+
 def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 
@@ -71,6 +77,10 @@ def client(server: testing.Server) -> Iterator[Concord]:
     server.clear()
     with Concord(server.url) as client:
         yield client
+
+
+def test_the_page_about_it_is_true() -> None:
+    exec(compile(blocks()[0], "docs/testing.md", "exec"), {})  # noqa: S102 - our own page
 
 
 def test_nothing_is_left_of_a_server(server: testing.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,9 +169,9 @@ def test_the_server_listens_on_loopback_only(server: testing.Server) -> None:
 
 
 def test_the_fixtures_give_each_test_an_empty_store(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(INNER)
+    pytester.makepyfile(test_inner=INNER, test_pools=blocks()[1])
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error")
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=6)
 
 
 def test_without_the_server_only_tests_that_use_it_fail_and_say_why(pytester: pytest.Pytester) -> None:
