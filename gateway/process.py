@@ -6,15 +6,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import uvloop
 
-from gateway.app import Gateway, create_app
-from gateway.server import HttpServer
+from gateway.running import serving
 from gateway.settings import GatewaySettings
-from wire import RpcClient, TlsConfig, TlsConfigError
-from wire.address import format_address, parse_address
+from wire import TlsConfigError
+from wire.address import format_address
 from wire.logs import configure
 from wire.otel import set_up
 from wire.settings import SettingsError, load
@@ -53,33 +52,16 @@ async def _run(settings: GatewaySettings, tracer: Tracer | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    gateway = Gateway(settings, _channels(settings, tracer), tracer=tracer)
-    if gateway.audit is not None:
-        loop.add_signal_handler(signal.SIGHUP, gateway.audit.log.reopen)
-    host, port = parse_address(settings.listen)
-    server = HttpServer(create_app(gateway), host, port, connections_max=settings.connections)
-    serving = server.start()
-    _calm_collector()
-    _log.info("gateway of %s listens on http://%s", settings.cluster, format_address(server.host, server.port))
-    stopping = loop.create_task(stop.wait())
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    gateway.drain()
-    if serving.done():
-        serving.result()
-        raise OSError("the HTTP server ended by itself")
-    if not await server.close(settings.shutdown_grace_s):
-        _log.warning("requests were still under way after %s s and are cut off", settings.shutdown_grace_s)
+    async with serving(settings, tracer) as running:
+        audit, server = running.gateway.audit, running.server
+        if audit is not None:
+            loop.add_signal_handler(signal.SIGHUP, audit.log.reopen)
+        _calm_collector()
+        _log.info("gateway of %s listens on http://%s", settings.cluster, format_address(server.host, server.port))
+        stopping = loop.create_task(stop.wait())
+        await asyncio.wait((running.ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
     _log.info("gateway stopped")
-
-
-def _channels(settings: GatewaySettings, tracer: Tracer | None) -> Callable[[str], RpcClient]:
-    tls = TlsConfig(settings.tls_cert, settings.tls_key, settings.tls_ca) if settings.tls_cert else None
-
-    def open_channel(address: str) -> RpcClient:
-        return RpcClient(address, tls=tls, cluster=settings.cluster, tracer=tracer)
-
-    return open_channel
 
 
 def _calm_collector() -> None:

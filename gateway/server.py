@@ -11,6 +11,7 @@ from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
+from granian.net import SocketSpec  # type: ignore[attr-defined]  # it is another class on each system
 from granian.server.embed import Server
 
 BACKLOG = 1024
@@ -20,6 +21,13 @@ _LOG_LIKE_EVERYBODY: dict[str, Any] = {
     "handlers": {},
     "loggers": {"_granian": {}, "granian.access": {}},
 }
+
+
+class _Granian(Server):
+    """Granian without its own probe of the port, which leaves a bound socket behind for as long as the process lives."""
+
+    def _init_shared_socket(self) -> None:
+        self._ssp: Any = SocketSpec(self.bind_addr, self.bind_port, self.backlog)
 
 
 class HttpServer:
@@ -39,7 +47,7 @@ class HttpServer:
         self._reservation = _reserve(host, port)
         self.host: str = self._reservation.getsockname()[0]
         self.port: int = self._reservation.getsockname()[1]
-        self._server = Server(
+        self._server = _Granian(
             app,
             address=self.host,
             port=self.port,
@@ -58,6 +66,10 @@ class HttpServer:
         """Begin to serve; the task ends when the server does."""
         self._task = asyncio.get_running_loop().create_task(self._server.serve(), name="http-server")
         return self._task
+
+    def abandon(self) -> None:
+        """Give the port free after the server has ended by itself."""
+        self._reservation.close()
 
     async def close(self, grace_s: float) -> bool:
         """Accept nothing new, let requests under way finish for `grace_s`; says whether all did."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .config import RaftConfig
     from .datadir import DataDirectory
     from .host import RaftHost
+    from .messages import Packet
     from .network import WireNetwork, receiving
     from .offload import ThreadOffload, exit_process
     from .replica import SafeReplica
@@ -24,6 +25,7 @@ else:
         {
             "DataDirectory": "datadir",
             "Durability": "wal",
+            "Packet": "messages",
             "RaftConfig": "config",
             "RaftHost": "host",
             "SafeReplica": "replica",
@@ -41,6 +43,7 @@ else:
 __all__ = [
     "DataDirectory",
     "Durability",
+    "Packet",
     "RaftConfig",
     "RaftHost",
     "SafeReplica",

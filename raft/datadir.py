@@ -17,7 +17,7 @@ from raft.disk import Disk, OsDisk
 from raft.peers import PEERS_FILE
 from raft.sealed import read_sealed, replace_sealed
 from raft.snapshot_format import SNAPSHOT_DIRECTORY
-from raft.storage_errors import REBUILD, DataDirectoryError, ForeignDataError, unknown_format
+from raft.storage_errors import REBUILD, DataDirectoryError, DirectoryHeldError, ForeignDataError, unknown_format
 from raft.wal_format import WAL_DIRECTORY
 from raft.watermark import WATERMARK_FILE
 
@@ -169,7 +169,7 @@ def _lock(path: Path) -> int:
     except BlockingIOError as error:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
-        raise DataDirectoryError(
+        raise DirectoryHeldError(
             f"{path} is held by process {holder}: two processes must not share a data directory. Stop that one first."
         ) from error
     os.ftruncate(descriptor, 0)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
 Fatal: TypeAlias = Callable[[str], None]
-"""Ends the process with one clear line. In tests it may return; the caller then does nothing further to the disk."""
+"""Ends the process with one clear line. Where a node is part of a program that lives on it raises `SystemExit` instead, which
+ends the event loop; in tests it may return. The caller then does nothing further to the disk."""
 
 
 class File(Protocol):

@@ -99,6 +99,7 @@ class RaftHost:
         self._outgoing: dict[str, list[Addressed]] = {}
         self._connected: dict[str, bool] = {}
         self._closed = False
+        self._failed = False
         self._durable_seen = 0  # lsn at the last scan
         self._waiting_since: float | None = None  # since when records wait and none became durable
         self.wal = Wal.open(
@@ -107,15 +108,20 @@ class RaftHost:
             identity=f"{cluster}/{incarnation}".encode(),
             durability=durability,
             limits=Limits(segment_bytes=self.config.segment_bytes, max_bytes=self.config.log_bytes),
-            fatal=fatal,
+            fatal=self.fatal,
             on_durable=self._on_durable,
             on_pinned=self._on_pinned,
         )
         self._recovered = self.wal.recovered()
         self._peers = Peers(disk, incarnation)
-        self._store = SnapshotStore(disk, snapshot_offload, cluster=cluster.encode(), fatal=fatal)
+        self._store = SnapshotStore(disk, snapshot_offload, cluster=cluster.encode(), fatal=self.fatal)
 
     # --- hosting ---------------------------------------------------------------------------------------------------
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error has ended it: memory and log may differ, and nothing of either may get out."""
+        return self._failed
 
     @property
     def peers(self) -> int:
@@ -186,6 +192,7 @@ class RaftHost:
         self._loop.call_later(0.0, guarded)
 
     def fatal(self, reason: str) -> None:
+        self._closed = self._failed = True  # where the process lives on, nothing is taken or sent from here on
         self._fatal(reason)
 
     @property
@@ -237,7 +244,7 @@ class RaftHost:
             logger.exception("%s failed", doing)
             known = isinstance(error, StorageError | OSError)
             said = describe_storage_error(doing, error) if known else f"{doing} failed: {type(error).__name__}: {error}"
-            self._fatal(said)
+            self.fatal(said)
 
     def _scan(self) -> None:
         if self._closed:
@@ -287,6 +294,8 @@ class RaftHost:
 
     def _send_packets(self) -> None:
         outgoing, self._outgoing = self._outgoing, {}
+        if self._failed:
+            return
         for to, messages in outgoing.items():
             for part, size in _parts(messages):
                 sent = self._network.send(to, Packet(self._cluster, self.node_id, self._incarnation, part))

@@ -36,6 +36,10 @@ class DataDirectoryError(StorageError):
     """The data directory is locked, incomplete or of an unknown shape."""
 
 
+class DirectoryHeldError(DataDirectoryError):
+    """Another process, or another part of this one, has the data directory open."""
+
+
 def unknown_format(path: str, version: int, known: int) -> FormatError:
     """The error about a file of another format."""
     return FormatError(

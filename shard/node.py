@@ -16,7 +16,7 @@ from pathlib import Path
 from placement import PLACEMENT_GROUP, MapHolder, PlacementClient, PlacementMachine, PlacementService
 from placement.seams import boottime
 from placement.tokens.service import TokenService, serve_tokens
-from raft import DataDirectory, Durability, RaftHost, SafeReplica, ThreadOffload, WireNetwork, exit_process, receiving
+from raft import DataDirectory, Durability, Packet, RaftHost, SafeReplica, ThreadOffload, WireNetwork, receiving
 from shard.checksums import Checksums
 from shard.colleagues import NodeColleagues
 from shard.fence_mark import MarkFile
@@ -27,9 +27,10 @@ from shard.map_file import MapFile
 from shard.seams import ChecksumPace
 from shard.service import ShardService
 from shard.settings import NodeSettings
+from shard.surroundings import OWN_PROCESS, Surroundings
 from wire import Call, Limits, RpcClient, RpcServer, TlsConfig
 from wire.address import parse_address
-from wire.descriptors import connections_that_fit, raise_limit
+from wire.descriptors import connections_that_fit
 from wire.limits import DEFAULT_LIMITS
 from wire.messages import ClusterMap, GroupBeat, GroupInfo, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
 from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
@@ -40,18 +41,29 @@ logger = logging.getLogger(__name__)
 
 
 class Node:
-    """Everything that a node process runs. Create it on the running event loop.
+    """Everything that a node runs. Create it on the running event loop, by `shard.running`.
 
-    With a `tracer`, calls that are part of a trace get spans.
+    Args:
+        settings: what it is told.
+        directory: its data; closed with it.
+        offloads: the threads that write the log and the snapshots; closed with it.
+        on_fatal: called when placement will never take this node, with a sentence for a person.
+        tracer: with it, calls that are part of a trace get spans.
+        surroundings: what it takes of this process.
     """
 
     def __init__(
         self,
         settings: NodeSettings,
         directory: DataDirectory,
+        offloads: tuple[ThreadOffload, ThreadOffload],
         on_fatal: Callable[[str], None],
+        *,
         tracer: Tracer | None = None,
+        surroundings: Surroundings = OWN_PROCESS,
     ) -> None:
+        self._surroundings = surroundings
+        self._begun = False
         self._settings = settings
         self._directory = directory
         self._started = time.monotonic()
@@ -61,23 +73,25 @@ class Node:
         self._channels: dict[str, RpcClient] = {}
         self._groups: dict[int, GroupService] = {}
         self._on_fatal = on_fatal
-        self._server = RpcServer(_limits(), self._tls, cluster=settings.cluster, node=settings.id, tracer=tracer)
+        self._server = RpcServer(
+            _limits(surroundings.descriptors()), self._tls, cluster=settings.cluster, node=settings.id, tracer=tracer
+        )
         self._network = WireNetwork(
             settings.id, settings.cluster, directory.identity.incarnation, self._connect_to_node
         )
         self._network.learn(settings.placement_addresses)
-        self._offloads = [ThreadOffload(self._loop, "log"), ThreadOffload(self._loop, "snapshots")]
+        self._offloads = offloads
         self._host = self._open_host()
         if settings.durability is not Durability.MEMORY:
             directory.record_log_begun()
         map_file = MapFile(Path(settings.data_dir) / "map.msgpack")
         self._holder = MapHolder(settings.cluster, load=map_file.load, save=map_file.save)
-        self._colleagues = NodeColleagues(settings.id, lambda: self._holder.current, self._connect)
+        self._colleagues = NodeColleagues(settings.id, lambda: self._holder.current, self.connect)
         self._placement = self._host_placement()
         self._client: PlacementClient | None = None
         self._server.on(WATCH_MAP, self._holder.watch)
         self._server.on(STATUS, self._answer_status)
-        self._server.on_notification(*receiving(self._host.receive))
+        self._server.on_notification(*receiving(self._receive))
         ShardService(self._groups, self._server)
         self._metrics = MetricsServer(lambda: figures(self._view()))
         self._follow(self._holder.current)
@@ -85,8 +99,8 @@ class Node:
 
     # --- life ------------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Listen, look at timers, register.
+    async def listen(self) -> None:
+        """Answer others; no vote and no entry before `begin`.
 
         Raises:
             InsecureBindError, OSError: the address cannot be used.
@@ -96,14 +110,18 @@ class Node:
         if self._settings.metrics_listen:
             metrics_host, metrics_port = parse_address(self._settings.metrics_listen)
             await self._metrics.start(metrics_host, metrics_port, exposed=self._settings.insecure_metrics)
+
+    def begin(self) -> None:
+        """Take part: look at timers, register."""
+        self._begun = True
         self._host.start()
         if self._placement is not None:
             self._placement.start()
         self._client = PlacementClient(
             self._info(),
-            self._settings.placement_addresses,
+            self._placement_addresses(),
             self._holder,
-            self._connect,
+            self.connect,
             beats=self._beats,
             on_transfers=self._hand_over,
             on_fatal=self._on_fatal,
@@ -121,9 +139,32 @@ class Node:
         """`host:port` of the listener for figures as bound, "" when there is none."""
         return self._metrics.address
 
+    @property
+    def failed(self) -> bool:
+        """Whether an error has ended it: see `Surroundings.fatal`. It takes no part any more, and can only be closed."""
+        return self._host.failed
+
+    async def silence(self) -> None:
+        """Answer nobody any more; what was asked and not done fails as that."""
+        await self._server.close(grace_s=0.0)
+
+    def clear(self) -> None:
+        """Forget all data, as if nothing had ever been written.
+
+        Raises:
+            RuntimeError: there are other nodes, or a disk, that would remember.
+        """
+        if self._settings.expect_nodes > 1 or self._settings.durability is not Durability.MEMORY:
+            raise RuntimeError("only a node that is alone and keeps nothing on disk can forget its data")
+        for service in self._groups.values():
+            service.machine.clear()
+
     async def close(self) -> None:
-        """Stop in order: hand leadership over, answer everyone, let the log finish."""
-        self._leave_leadership()
+        """Stop in order: hand leadership over, answer everyone, let the log finish. After a failure: be silent first."""
+        if self.failed:
+            await self.silence()
+        else:
+            self._leave_leadership()
         if self._client is not None:
             await self._client.close()
         if self._placement is not None:
@@ -154,8 +195,8 @@ class Node:
             loop=self._loop,
             clock=boottime,  # a lease must not outlive a suspend
             rng=self._rng,
-            fatal=exit_process,
-            config=settings.raft,
+            fatal=self._surroundings.fatal,
+            config=self._surroundings.raft or settings.raft,
             durability=settings.durability,
         )
 
@@ -168,7 +209,7 @@ class Node:
             return None
         machine = PlacementMachine(self._settings.cluster, self._holder.publish)
         replica = self._host.create(PLACEMENT_GROUP, members, machine)
-        service = PlacementService(replica, machine, self._settings.goals)
+        service = PlacementService(replica, machine, self._settings.goals, settings=self._surroundings.placement)
         self._server.on(REGISTER, service.register)
         self._server.on(HEARTBEAT, service.heartbeat)
         serve_tokens(self._server, TokenService(replica, machine.tokens), members)
@@ -192,16 +233,26 @@ class Node:
             machine,
             self._loop,
             colleagues=self._colleagues,
-            marks=MarkFile(self._directory.disk, group.id, exit_process),
+            marks=MarkFile(self._directory.disk, group.id, self._host.fatal),
             pace=ChecksumPace(entries=self._settings.checksum_entries),
         )
         return GroupService(replica, machine, self._loop, checksums, self._settings.group_limits)
+
+    def _receive(self, packet: Packet) -> None:
+        if self._begun:
+            self._host.receive(packet)
 
     def _hand_over(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
             service = self._groups.get(transfer.group)
             if service is not None:
                 service.hand_over(transfer.to)
+
+    def _placement_addresses(self) -> dict[str, str]:
+        """Those of the settings; this node's own port may have been left to the kernel."""
+        addresses = self._settings.placement_addresses
+        own = addresses.get(self._settings.id, "")
+        return addresses | ({self._settings.id: self.address} if own and not parse_address(own)[1] else {})
 
     def _leave_leadership(self) -> None:
         """A planned stop should not cost the others an election timeout."""
@@ -258,6 +309,7 @@ class Node:
                 snapshots=sum(replica.snapshots_taken for replica in replicas.values()),
                 leader_changes=sum(replica.leader_changes for replica in replicas.values()),
                 groups=[self._group_status(number, replica) for number, replica in replicas.items()],
+                placement=list(self._settings.placement_addresses),
             )
         )
 
@@ -282,7 +334,8 @@ class Node:
 
     # --- channels --------------------------------------------------------------------------------------------------
 
-    def _connect(self, address: str) -> RpcClient:
+    def connect(self, address: str) -> RpcClient:
+        """The channel to an address; closed with the node."""
         if address not in self._channels:
             self._channels[address] = RpcClient(address, tls=self._tls, cluster=self._settings.cluster)
         return self._channels[address]
@@ -291,9 +344,9 @@ class Node:
         return RpcClient(address, tls=self._tls, expect_node=node, cluster=self._settings.cluster)
 
 
-def _limits() -> Limits:
+def _limits(descriptors: int) -> Limits:
     """Those of wire, with descriptors kept for the log."""
-    return Limits(connections_max=connections_that_fit(DEFAULT_LIMITS.connections_max, raise_limit()))
+    return Limits(connections_max=connections_that_fit(DEFAULT_LIMITS.connections_max, descriptors))
 
 
 def _resident_bytes() -> int:

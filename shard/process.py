@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from raft import DataDirectory, StorageError, describe_storage_error
-from shard.node import Node
+from shard.running import running
 from shard.settings import NodeSettings
 from wire import InsecureBindError, TlsConfigError
 from wire.logs import configure
@@ -65,19 +65,14 @@ async def _run(settings: NodeSettings, directory: DataDirectory, tracer: Tracer 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    try:
-        node = Node(settings, directory, refuse, tracer)
-    except OSError as error:
-        return _say(describe_storage_error("reading the data directory", error), EXIT_FAILED)
-    await node.start()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 50)
-    logger.info("node %s of %s listens on %s", settings.id, settings.cluster, node.address)
-    if node.metrics_address:
-        logger.info("figures at http://%s/metrics", node.metrics_address)
-    await stop.wait()
-    await node.close()
+    async with running(settings, directory, refuse, tracer) as node:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        logger.info("node %s of %s listens on %s", settings.id, settings.cluster, node.address)
+        if node.metrics_address:
+            logger.info("figures at http://%s/metrics", node.metrics_address)
+        await stop.wait()
     if refusals:
         sys.stderr.write(f"concord node: {refusals[0]}\n")
         return EXIT_FAILED

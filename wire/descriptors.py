@@ -20,6 +20,12 @@ def raise_limit() -> int:
     return DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
 
 
+def present_limit() -> int:
+    """How many this process may open as it is."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
+
+
 def connections_that_fit(wanted: int, descriptors: int) -> int:
     """So many connections as are wanted, or as leave the reserve, or, where there is hardly anything, half."""
     return min(wanted, max(descriptors - RESERVED, descriptors // 2))

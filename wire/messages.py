@@ -610,3 +610,4 @@ class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
     snapshots: int
     leader_changes: int
     groups: list[GroupStatus]
+    placement: list[str] = []

@@ -31,6 +31,7 @@ from concord._errors import (
     UnknownOutcome,
 )
 from concord._many import Read, Written
+from concord._member import AsyncMember, Member, open_async_member, open_member
 from concord._open import open, open_async  # noqa: A004 - as `gzip.open`
 from concord._responses import Entry
 from concord._retry import Retry
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncConcord",
     "AsyncEmbedded",
+    "AsyncMember",
     "Concord",
     "ConcordError",
     "Conflict",
@@ -57,6 +59,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidValue",
     "LockLost",
+    "Member",
     "NotFound",
     "Permit",
     "PreconditionFailed",
@@ -75,4 +78,6 @@ __all__ = [
     "Written",
     "open",
     "open_async",
+    "open_async_member",
+    "open_member",
 ]

@@ -297,6 +297,10 @@ class Machine:
         """Begin to replace the state by a snapshot; the present state serves until the restorer's `finish`."""
         return Restorer(self._replace, self.keyspace_kind)
 
+    def clear(self) -> None:
+        """Forget all keys and sessions, beside the log: for tests, where a replica is alone and its log is kept nowhere."""
+        self._replace(Restored(Header(SNAPSHOT_FORMAT, self.now_ms, self.epoch, self.ranges)))
+
     def _replace(self, restored: Restored) -> None:
         self._set_up(restored.now_ms, restored.keyspace, restored.sessions, restored.ownership)
         if self._audience is not None:

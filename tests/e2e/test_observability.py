@@ -19,6 +19,7 @@ from gateway.settings import GatewaySettings
 from raft import DataDirectory
 from shard.figures import families
 from shard.node import Node
+from shard.running import running
 from shard.settings import NodeSettings
 from tests.e2e.cluster import free_port
 from tests.gateway.double import Client, FakeCluster, until
@@ -56,8 +57,12 @@ async def house(directory: Path, recorded: Recorded | None, scenario: Scenario, 
         replicas=1, metrics_listen="127.0.0.1:0", **settings,
     )  # fmt: skip
     tracer = recorded.tracer if recorded else None
-    node = Node(known, DataDirectory.open(directory, cluster="c", node="n1"), lambda _: None, tracer)
-    await node.start()
+    data = DataDirectory.open(directory, cluster="c", node="n1")
+    async with running(known, data, lambda _: None, tracer) as node:
+        await _with_gateway(node, address, tracer, scenario)
+
+
+async def _with_gateway(node: Node, address: str, tracer: Tracer | None, scenario: Scenario) -> None:
     gateway = Gateway(
         GatewaySettings(nodes=[address], cluster="c"),
         lambda where: RpcClient(where, cluster="c", tracer=tracer),
@@ -72,7 +77,6 @@ async def house(directory: Path, recorded: Recorded | None, scenario: Scenario, 
             await scenario(client, node)
     finally:
         await gateway.close()
-        await node.close()
 
 
 async def scraped(node: Node) -> dict[str, Any]:
