@@ -34,12 +34,14 @@ class MemberOptions(TypedDict, total=False):
 
 
 @overload
-def open(path: str | os.PathLike[str] | None = ..., *, durability: Durability = ...) -> Embedded: ...
+def open(  # noqa: A001 - as `gzip.open`
+    path: str | os.PathLike[str] | None = ..., *, durability: Durability = ...
+) -> Embedded: ...
 @overload
-def open(
+def open(  # noqa: A001 - likewise
     path: str | os.PathLike[str], *, listen: str, durability: Durability = ..., **member: Unpack[MemberOptions]
 ) -> Member: ...
-def open(  # noqa: A001 - as `gzip.open`
+def open(  # noqa: A001 - likewise
     path: str | os.PathLike[str] | None = None,
     *,
     durability: Durability = "fsync",

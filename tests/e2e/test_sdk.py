@@ -1,6 +1,7 @@
 """Both clients against a real cluster: every operation, and what happens when gateways go away."""
 
 import asyncio
+import contextlib
 import re
 import signal
 import threading
@@ -15,6 +16,7 @@ from concord import AsyncConcord, Concord, Txn
 from concord._coordination import lock_release
 from concord._held import Lock
 from tests.e2e.cluster import ROOT, LocalCluster, local_cluster, wait_until
+from tests.e2e.cluster import Client as Plain
 from tests.sdk import contract
 from tests.sdk.contract import MANY, Flag
 
@@ -183,6 +185,19 @@ def test_limits_and_services(client: Concord, cluster: LocalCluster) -> None:
     asyncio.run(main())
 
 
+def are_back(cluster: LocalCluster, restarts: int) -> bool:
+    """Whether so many processes were started again, and both gateways answer."""
+    if sum(process.restarts for process in cluster.processes()) < restarts:
+        return False
+    for number in (0, 1):
+        with contextlib.closing(Plain(cluster.port + number)) as plain:
+            try:
+                plain.send("GET", "/livez")
+            except ConnectionError:
+                return False
+    return True
+
+
 def test_a_watch_goes_on_when_its_gateway_is_restarted(client: Concord, cluster: LocalCluster) -> None:
     """Both gateways are restarted in turn, so that the stream, wherever it is, has to move."""
     client.put("seen/0", 0)
@@ -190,12 +205,13 @@ def test_a_watch_goes_on_when_its_gateway_is_restarted(client: Concord, cluster:
         assert next(watch).kind == "state"
         assert next(watch).kind == "synced"
         for number in range(1, 5):
+            restarts = sum(process.restarts for process in cluster.processes()) + number % 2
             if number % 2:
                 cluster.kill(f"gateway{number // 2 + 1}", signal.SIGTERM if number == 1 else signal.SIGKILL)
             client.put(f"seen/{number}", number, timeout=30)
             event = next(watch)
             assert (event.kind, event.key, event.value) == ("put", f"seen/{number}", number)
-            wait_until(lambda: all(process.pid for process in cluster.processes()), "the gateways are back", 30)
+            wait_until(lambda restarts=restarts: are_back(cluster, restarts), "the gateways are back", 60)  # type: ignore[misc] # bound early
         client.delete("seen/4", timeout=30)
         event = next(watch)
         assert event.kind == "delete"
