@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from concord import _calls, _coordination, _many
-from concord._calls import UNSET, Consistency
+from concord._calls import UNSET, Consistency, Page
 from concord._coordination import Algorithm
 from concord._driver import Driver, make_core
 from concord._errors import ConcordError
@@ -277,7 +277,13 @@ class Concord:
         return _many.read(self._run_batches(batches, timeout))
 
     def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
-        """Set any number of keys, each for itself; the result says what came of each. `.check()` raises."""
+        """Set any number of keys, each for itself; the result says what came of each. `.check()` raises.
+
+        Args:
+            items: values by key, as in `put`; a `Put` gives one a time to live or a content type of its own.
+            ttl: seconds to live of those that have none of their own.
+            timeout: of each request.
+        """
         return _many.written(self._run_batches(_many.put_batches(items, ttl), timeout))
 
     def delete_many(self, keys: Iterable[str], *, timeout: float | None = None) -> Written:
@@ -316,11 +322,55 @@ class Concord:
         timeout: float | None = None,
     ) -> Iterator[Entry[Any]]:
         """All keys with a prefix and their values, in order, read page by page; `timeout` is for each page."""
-        cursor, more = "", True
-        while more:
-            call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._driver.run(call, timeout)
+        for page in self.pages(prefix, type=type, consistency=consistency, timeout=timeout):
             yield from page.entries
+
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        timeout: float | None = ...,
+    ) -> Iterator[Page[Entry[Any]]]: ...
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        type: type[T],
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        timeout: float | None = ...,
+    ) -> Iterator[Page[Entry[T]]]: ...
+    def pages(
+        self,
+        prefix: str = "",
+        *,
+        type: Any = Any,
+        cursor: str = "",
+        limit: int = _calls.LIMIT_PAGE,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[Page[Entry[Any]]]:
+        """What `scan` reads, page by page: for programs that stop and go on later, at a page's `cursor`.
+
+        Args:
+            prefix: of the keys.
+            type: of the values.
+            cursor: of the page after which to go on, of the same prefix; "" for the beginning.
+            limit: keys on a page, up to 1000; large values make it shorter.
+            consistency: of each page for itself: all pages together are no snapshot.
+            timeout: of each page.
+        """
+        more = True
+        while more:
+            call = _calls.list_entries(prefix, type, cursor, limit, consistency or self._consistency)
+            page = self._driver.run(call, timeout)
+            yield page
             cursor, more = page.cursor, bool(page.cursor)
 
     def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:

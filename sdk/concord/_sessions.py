@@ -1,12 +1,15 @@
 """Sessions: data under a secret id that is gone when it was not touched for a while."""
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from concord import _calls
-from concord._driver import AsyncDriver, Driver
+from concord._driver import Driver
 from concord._errors import NotFound
 from concord._responses import Entry
+
+if TYPE_CHECKING:
+    from concord._async_driver import AsyncDriver  # asyncio is for those who use it
 
 ID_BYTES = 32
 
@@ -61,7 +64,7 @@ class Sessions:
 class AsyncSessions:
     """The same for asyncio; see `Sessions`."""
 
-    def __init__(self, driver: AsyncDriver, prefix: str, ttl: int) -> None:
+    def __init__(self, driver: "AsyncDriver", prefix: str, ttl: int) -> None:
         self._driver = driver
         self._prefix = prefix
         self._ttl = ttl
