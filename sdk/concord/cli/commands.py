@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from concord.cli import exits
 from concord.cli.arguments import Commands, Parser
+from concord.cli.console import CliError
 
 MODULES = {
     "up": "up",
@@ -53,6 +54,13 @@ def parser_for(words: Sequence[str], version: str, server_commands: Sequence[str
     parser.add_argument("--version", action="version", version=f"concord {version}")
     commands: Commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     wanted = words[0] if words else ""
+    if wanted and not wanted.startswith("-") and wanted not in {*MODULES, *server_commands}:
+        import difflib  # noqa: PLC0415 - only who is wrong pays for it
+
+        near = difflib.get_close_matches(wanted, [*MODULES, *server_commands], 1)
+        raise CliError(
+            f"there is no command {wanted}", f"did you mean {near[0]}?" if near else "see concord --help", exits.USAGE
+        )
     for module in [MODULES[wanted]] if wanted in MODULES else dict.fromkeys(MODULES.values()):
         importlib.import_module(f"concord.cli.{module}").add_parser(commands)
     for command in server_commands:  # run elsewhere; named here for the help

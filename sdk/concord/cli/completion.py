@@ -87,7 +87,7 @@ def _values(action: argparse.Action) -> tuple[str, ...] | None:
 
 def _quoted(text: str) -> str:
     """A word of any of the three shells."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "'\\''") + "'"
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _paths(found: Sequence[Place]) -> str:

@@ -19,6 +19,7 @@ class CliError(Exception):
 
     def __init__(self, message: str, hint: str = "", exit_code: int = FAILED) -> None:
         super().__init__(f"{message} ({hint})" if hint else message)
+        self.message = message
         self.exit_code = exit_code
 
 

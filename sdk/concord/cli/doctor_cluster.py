@@ -39,7 +39,7 @@ def findings(urls: Sequence[str], token: str) -> Iterator[Finding]:
     try:
         nodes, states = members(useful, token), groups(useful, token)
     except CliError as error:
-        yield fail("cluster", str(error), "try again; if it stays so, see the gateway's log")
+        yield fail("cluster", error.message, "try again; if it stays so, see the gateway's log")
         return
     yield from node_findings(nodes)
     yield from group_findings(states)
@@ -58,7 +58,7 @@ def gateway_findings(url: str, token: str) -> Iterator[Finding]:
     except CliError as error:
         if error.exit_code == exits.USAGE:
             raise
-        yield fail(name, str(error), "start it (concord up, concord gateway), or check --url and the firewall")
+        yield fail(name, error.message, "start it (concord up, concord gateway), or check --url and the firewall")
         return
     yield from clock_findings(name, answer.date, asked_at)
     if ready.status != 200:

@@ -54,9 +54,10 @@ def run(options: argparse.Namespace) -> int:
             _write_pages(client, options, sys.stdout.buffer, Position(options.prefix), None)
         return exits.DONE
     path = Path(options.output)
-    with _opened(path, options) as (file, begun), connected(options) as client:
+    with _opened(path, options) as (file, begun):
         try:
-            done = _write_pages(client, options, file, begun, path)
+            with connected(options) as client:
+                done = _write_pages(client, options, file, begun, path)
         except (CliError, KeyboardInterrupt):
             sys.stderr.write(f"{path} is not whole: go on with --resume\n")
             raise
@@ -82,8 +83,13 @@ def _opened(path: Path, options: argparse.Namespace) -> Iterator[tuple[BinaryIO,
                 raise CliError(f"{path} is shorter than it was", "begin anew with --force", exits.USAGE)
         file = path.open("r+b" if options.resume else "wb" if options.force else "xb")
     except FileExistsError as error:
-        hint = "--resume" if position_path(path).exists() else "--force"
-        raise CliError(f"{path} is there already", f"go on or replace it with {hint}", exits.USAGE) from error
+        raise CliError(
+            f"{path} is there already",
+            "go on with --resume, or replace it with --force"
+            if position_path(path).exists()
+            else "replace it with --force",
+            exits.USAGE,
+        ) from error
     except OSError as error:
         raise CliError(f"{path}: {error.strerror}", "choose another --output", exits.USAGE) from error
     with file:
