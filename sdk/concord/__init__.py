@@ -3,12 +3,12 @@
 Speaks HTTP and knows nothing of the server. The tour is in docs/sdk.md, every exception in `ConcordError`'s module.
 """
 
-from concord._async_client import AsyncConcord
-from concord._async_embedded import AsyncEmbedded
-from concord._calls import Consistency
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from concord._calls import Consistency, Page
 from concord._client import Concord
 from concord._coordination import Instance, Permit
-from concord._embedded import Embedded
 from concord._errors import (
     ConcordError,
     Conflict,
@@ -30,13 +30,20 @@ from concord._errors import (
     Unavailable,
     UnknownOutcome,
 )
-from concord._many import Read, Written
-from concord._member import AsyncMember, Member, open_async_member, open_member
-from concord._open import open, open_async  # noqa: A004 - as `gzip.open`
+from concord._many import Put, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._txn import Txn, TxnResult
 from concord._watching import Event
+
+if TYPE_CHECKING:
+    
+if TYPE_CHECKING:
+    from concord._async_client import AsyncConcord
+    from concord._async_embedded import AsyncEmbedded
+    from concord._embedded import Embedded
+    from concord._member import AsyncMember, Member, open_async_member, open_member
+    from concord._open import open, open_async  # noqa: A004 - as `gzip.open`
 
 __version__ = "0.1.0"
 
@@ -61,8 +68,10 @@ __all__ = [
     "LockLost",
     "Member",
     "NotFound",
+    "Page",
     "Permit",
     "PreconditionFailed",
+    "Put",
     "Read",
     "Retry",
     "ServerFault",
@@ -81,3 +90,24 @@ __all__ = [
     "open_async_member",
     "open_member",
 ]
+
+_AT_FIRST_USE = {
+    "AsyncConcord": "_async_client",
+    "AsyncEmbedded": "_async_embedded",
+    "AsyncMember": "_member",
+    "Embedded": "_embedded",
+    "Member": "_member",
+    "open": "_open",
+    "open_async": "_open",
+    "open_async_member": "_member",
+    "open_member": "_member",
+}
+"""What is loaded by who asks for it, and where it is: importing asyncio alone takes as long as all the rest."""
+
+
+def __getattr__(name: str) -> object:
+    """A name of `_AT_FIRST_USE`."""
+    module = _AT_FIRST_USE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"concord.{module}"), name)

@@ -6,14 +6,15 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from concord import _calls, _coordination, _many
+from concord._async_driver import AsyncDriver, AsyncRunner
+from concord._async_flags import AsyncFlags
 from concord._async_held import AsyncLimiter, AsyncLock, AsyncService
 from concord._async_watch import AsyncWatch
-from concord._calls import UNSET, Consistency
+from concord._calls import UNSET, Consistency, Page
 from concord._client import BULK_CONCURRENCY, DEFAULT_URL, TIMEOUT_S_DEFAULT
 from concord._coordination import Algorithm
-from concord._driver import AsyncDriver, AsyncRunner, make_core
+from concord._driver import make_core
 from concord._errors import ConcordError
-from concord._flags import AsyncFlags
 from concord._many import Batch, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
@@ -253,12 +254,47 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> AsyncIterator[Entry[Any]]:
         """See `Concord.scan`."""
-        cursor, more = "", True
-        while more:
-            call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = await self._runner.run(call, timeout)
+        async for page in self.pages(prefix, type=type, consistency=consistency, timeout=timeout):
             for entry in page.entries:
                 yield entry
+
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        timeout: float | None = ...,
+    ) -> AsyncIterator[Page[Entry[Any]]]: ...
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        type: type[T],
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        timeout: float | None = ...,
+    ) -> AsyncIterator[Page[Entry[T]]]: ...
+    async def pages(
+        self,
+        prefix: str = "",
+        *,
+        type: Any = Any,
+        cursor: str = "",
+        limit: int = _calls.LIMIT_PAGE,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Page[Entry[Any]]]:
+        """See `Concord.pages`."""
+        more = True
+        while more:
+            call = _calls.list_entries(prefix, type, cursor, limit, consistency or self._consistency)
+            page = await self._runner.run(call, timeout)
+            yield page
             cursor, more = page.cursor, bool(page.cursor)
 
     async def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from concord import _values
 from concord._async_client import AsyncConcord
+from concord._async_driver import AsyncRunner
 from concord._async_watch import AsyncWatch
 from concord._calls import Call, Consistency
-from concord._driver import AsyncRunner
 from concord._embedded import FIRST_PLAIN, TIMEOUT_S_DEFAULT
 from concord._errors import ConcordError
 from concord._many import Read, Written

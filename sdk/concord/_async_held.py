@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from concord import _coordination
+from concord._async_driver import AsyncRunner
 from concord._calls import Call
 from concord._coordination import Instance, Permit
-from concord._driver import AsyncRunner
 from concord._errors import ConcordError, Conflict, LockLost
 from concord._leases import Heartbeat, Lease
 from concord._settled import settled

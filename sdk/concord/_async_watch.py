@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from concord._driver import AsyncDriver
+from concord._async_driver import AsyncDriver
 from concord._errors import ConcordError
 from concord._responses import error_of
 from concord._sse import StreamError

@@ -191,7 +191,7 @@ def get(key: str, kind: Any, consistency: Consistency, max_age_ms: int | None) -
             there = found(response)
         except NotFound:
             return None
-        return Entry(key, there.decoded(kind), there.revision, there.ttl)
+        return there.entry(key, kind)
 
     call = _read(key, key_target(key), query, decode, consistency=consistency, max_age_ms=max_age_ms)
     return msgspec.structs.replace(call, local=lambda store, _: store.entry(key, kind))
@@ -284,7 +284,12 @@ def increment(
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """Part of a listing, and the cursor to go on from; "" at the end."""
+    """Part of a listing.
+
+    Attributes:
+        entries: keys in their order.
+        cursor: where to go on; "" at the end. A program that is started again may go on there, too.
+    """
 
     entries: list[T]
     cursor: str
@@ -312,7 +317,7 @@ def list_entries(prefix: str, kind: Any, cursor: str, limit: int, consistency: C
 
     def decode(response: Response) -> Page[Entry[Any]]:
         body = parsed(_listed, response)
-        return Page([Entry(one.key, one.decoded(kind), one.revision, one.ttl) for one in body.data], body.cursor)
+        return Page([one.entry(one.key, kind) for one in body.data], body.cursor)
 
     options = {"values": "true", "meta": "true", "with_ttl": "true"}
     request = _list_request(prefix, cursor, limit, consistency, **options)
@@ -338,7 +343,7 @@ def bulk_get(keys: Sequence[str], kind: Any, consistency: Consistency) -> Call[d
         if item.status != "ok":
             return item_error(key, item.error)
         try:
-            return Entry(key, item.decoded(kind), item.revision, item.ttl)
+            return item.entry(key, kind)
         except ConcordError as error:
             return error
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from concord import _calls, _coordination, _many
-from concord._calls import UNSET, Consistency
+from concord._calls import UNSET, Consistency, Page
 from concord._coordination import Algorithm
 from concord._driver import Driver, Runner, make_core
 from concord._errors import ConcordError
@@ -311,8 +311,8 @@ class Concord:
         """Set any number of keys, each for itself; the result says what came of each, and its `.check()` raises.
 
         Args:
-            items: keys and their values, JSON or bytes.
-            ttl: seconds to live of all of them; None for ever.
+            items: values by key, as in `put`; a `Put` gives one a time to live or a content type of its own.
+            ttl: seconds to live of those that have none of their own; None for ever.
             timeout: seconds, for each request.
         """
         return _many.written(self._run_batches(_many.put_batches(items, ttl), timeout))
@@ -365,11 +365,55 @@ class Concord:
         Raises:
             InvalidValue: a value is not of that type.
         """
-        cursor, more = "", True
-        while more:
-            call = _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
-            page = self._runner.run(call, timeout)
+        for page in self.pages(prefix, type=type, consistency=consistency, timeout=timeout):
             yield from page.entries
+
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        timeout: float | None = ...,
+    ) -> Iterator[Page[Entry[Any]]]: ...
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        type: type[T],
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        timeout: float | None = ...,
+    ) -> Iterator[Page[Entry[T]]]: ...
+    def pages(
+        self,
+        prefix: str = "",
+        *,
+        type: Any = Any,
+        cursor: str = "",
+        limit: int = _calls.LIMIT_PAGE,
+        consistency: Consistency | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[Page[Entry[Any]]]:
+        """What `scan` reads, page by page: for programs that stop and go on later, at a page's `cursor`.
+
+        Args:
+            prefix: of the keys.
+            type: of the values.
+            cursor: of the page after which to go on, of the same prefix; "" for the beginning.
+            limit: keys on a page, up to 1000; large values make it shorter.
+            consistency: of each page for itself: all pages together are no snapshot.
+            timeout: of each page.
+        """
+        more = True
+        while more:
+            call = _calls.list_entries(prefix, type, cursor, limit, consistency or self._consistency)
+            page = self._runner.run(call, timeout)
+            yield page
             cursor, more = page.cursor, bool(page.cursor)
 
     def commit(self, txn: Txn, *, timeout: float | None = None) -> TxnResult:

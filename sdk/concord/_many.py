@@ -8,7 +8,7 @@ import msgspec
 from concord import _calls, _values
 from concord._calls import Call, Consistency, Outcomes
 from concord._core import OwnWrites, Plan
-from concord._errors import ConcordError, NotFound, TooLarge
+from concord._errors import ConcordError, InvalidRequest, NotFound, TooLarge
 from concord._responses import Entry
 
 T = TypeVar("T")
@@ -58,6 +58,20 @@ class Written(msgspec.Struct, frozen=True):
         for error in self.errors.values():
             raise error
         return self
+
+
+class Put(msgspec.Struct, frozen=True):
+    """A value for `put_many` that has more than the others.
+
+    Attributes:
+        value: any JSON, or bytes.
+        ttl: seconds to live; None for those that all have.
+        content_type: of a value of bytes.
+    """
+
+    value: object
+    ttl: int | None = None
+    content_type: str | None = None
 
 
 class Batch(msgspec.Struct, Generic[T], frozen=True):
@@ -128,12 +142,14 @@ def _get(keys: Sequence[str], kind: Any, consistency: Consistency) -> Plan[dict[
 def put_batches(items: Mapping[str, object], ttl: int | None) -> Iterator[Batch[Any]]:
     """Batches of a put_many. Values of bytes go one by one, because a bulk request is JSON."""
     sized = []
-    for key, value in items.items():
-        if _values.is_raw(value):
-            call = _calls.put(key, value, ttl, _calls.NO_CONDITION, None)
+    for key, item in items.items():
+        put = item if isinstance(item, Put) else Put(item)
+        own_ttl = ttl if put.ttl is None else put.ttl
+        if _values.is_raw(put.value):
+            call = _calls.put(key, put.value, own_ttl, _calls.NO_CONDITION, put.content_type)
             yield Batch([key], lambda call=call, key=key: _single(call, key))  # type: ignore[misc] # bound early
         else:
-            sized.append((_operation(key, value, ttl), key))
+            sized.append((_operation(key, put, own_ttl), key))
     yield from _operation_batches("bulk", sized)
 
 
@@ -155,9 +171,11 @@ def delete_batches(keys: Iterable[str]) -> Iterator[Batch[Any]]:
         yield Batch(part, lambda call=call: one_after_another(call))  # type: ignore[misc] # bound early
 
 
-def _operation(key: str, value: object, ttl: int | None) -> bytes:
+def _operation(key: str, put: Put, ttl: int | None) -> bytes:
+    if put.content_type is not None:
+        raise InvalidRequest(f"{key}: only values of bytes have a content_type")
     end = b"}" if ttl is None else b',"ttl":%d}' % ttl
-    return b'{"key":' + _values.encode(key) + b',"value":' + _values.encode(value) + end
+    return b'{"key":' + _values.encode(key) + b',"value":' + _values.encode(put.value) + end
 
 
 def _operation_batches(target: str, operations: list[tuple[bytes, str]]) -> Iterator[Batch[Any]]:

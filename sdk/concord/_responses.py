@@ -45,12 +45,14 @@ class Entry(msgspec.Struct, Generic[T], frozen=True):
         value: of the type that was asked for.
         revision: of its last change; put it into `if_revision`.
         ttl: whole seconds to live, rounded up; None for ever.
+        content_type: of a value of bytes; "" for JSON.
     """
 
     key: str
     value: T
     revision: int
     ttl: int | None = None
+    content_type: str = ""
 
 
 class _ErrorMembers(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
     value: msgspec.Raw = msgspec.Raw(b"null")
     encoding: str = ""
+    content_type: str = ""
     ttl: int | None = None
     revision: int = 0
     key: str = ""
@@ -80,6 +83,10 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     def decoded(self, kind: Any) -> Any:
         """The value as a type; raises InvalidValue."""
         return decode(self.value, self.encoding, kind)
+
+    def entry(self, key: str, kind: Any) -> Entry[Any]:
+        """All that is known of a key; raises InvalidValue."""
+        return Entry(key, self.decoded(kind), self.revision, self.ttl, self.content_type)
 
 
 class Body(msgspec.Struct, Generic[T_co], frozen=True, gc=False):

@@ -6,12 +6,15 @@ The key is made of a hash of the id, so that who reads keys (a listing, a log, a
 import hashlib
 import re
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from concord import _calls
-from concord._driver import AsyncRunner, Runner
+from concord._driver import Runner
 from concord._errors import NotFound
 from concord._responses import Entry
+
+if TYPE_CHECKING:
+    from concord._async_driver import AsyncRunner  # asyncio is for those who use it
 
 ID_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -77,7 +80,7 @@ class Sessions:
 class AsyncSessions:
     """The same for asyncio; see `Sessions`."""
 
-    def __init__(self, driver: AsyncRunner, prefix: str, ttl: int) -> None:
+    def __init__(self, driver: "AsyncRunner", prefix: str, ttl: int) -> None:
         self.driver = driver
         self.prefix = prefix
         self.ttl = ttl

@@ -9,6 +9,8 @@ import msgspec
 from concord._errors import InvalidRequest, InvalidValue
 
 T = TypeVar("T")
+AS_STORED: Any = bytes | msgspec.Raw
+"""For `type=`: the text of a value that is JSON, as a msgspec.Raw; the bytes of one that is bytes."""
 _RAW = (bytes, bytearray, memoryview)  # a union would be built anew at each look
 RAW_TYPE = "application/octet-stream"
 
@@ -47,6 +49,8 @@ def decode(raw: msgspec.Raw, encoding: str, kind: Any) -> Any:
     Raises:
         InvalidValue: it is not of that type.
     """
+    if kind == AS_STORED:
+        kind = bytes if encoding == "base64" else msgspec.Raw
     is_bytes = kind is bytes
     if encoding == "base64":
         if not is_bytes and kind is not Any:

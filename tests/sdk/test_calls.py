@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import concord
-from concord import _calls, _many
+from concord import InvalidRequest, Put, _calls, _many
 from concord._calls import NO_CONDITION
 from concord._core import OwnWrites
 from concord._responses import Entry
 from concord._transports import Response
+from concord._values import AS_STORED
 from gateway.data_limits import DataLimits
 from gateway.paths import Shape, key_in, parse
 from tests.sdk.fake import World, ok, refused
@@ -118,3 +119,32 @@ def test_each_key_is_in_one_place_of_a_result() -> None:
     assert (outcome.values, outcome.missing, list(outcome.errors)) == ({"a": 1}, ["b"], ["c"])
     with pytest.raises(concord.Unavailable):
         outcome.check()
+
+
+def test_values_are_told_as_they_are_stored_when_asked_so() -> None:
+    listed = {
+        "data": [
+            {"key": "a", "value": [1.50], "revision": 3, "ttl": 9},
+            {"key": "b", "value": "AP8=", "encoding": "base64", "content_type": "image/png", "revision": 4},
+        ],
+        "cursor": "more",
+    }
+    body = msgspec.json.encode(listed).replace(b"[1.5]", b"[ 1.50 ]")
+    page = _calls.list_entries("", AS_STORED, "", 10, "linearizable").decode(Response(200, {}, body))
+    first, second = page.entries
+    assert (bytes(first.value), first.content_type, first.ttl) == (b"[ 1.50 ]", "", 9)
+    assert (second.value, second.content_type, second.revision) == (b"\x00\xff", "image/png", 4)
+    assert page.cursor == "more"
+
+
+def test_a_put_among_many_may_have_a_time_to_live_and_a_content_type_of_its_own() -> None:
+    items = {"a": 1, "b": Put(2, ttl=5), "c": Put(b"\x01", ttl=6, content_type="image/png"), "d": b"\x02"}
+    steps = [next(batch.plan()) for batch in _many.put_batches(items, 60)]
+    sent = [step.request for step in steps if isinstance(step, _calls.Call)]
+    raw, plain, bulk = sent
+    assert (raw.target, raw.headers["content-type"], raw.body) == ("/api/v1/kv/c?ttl=6", "image/png", b"\x01")
+    assert (plain.target, plain.headers["content-type"]) == ("/api/v1/kv/d?ttl=60", "application/octet-stream")
+    operations = msgspec.json.decode(bulk.body)["operations"]
+    assert operations == [{"key": "a", "value": 1, "ttl": 60}, {"key": "b", "value": 2, "ttl": 5}]
+    with pytest.raises(InvalidRequest, match="content_type"):
+        list(_many.put_batches({"a": Put(1, content_type="image/png")}, None))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import concord
 
-HEAVY = {"urllib3", "aiohttp", "http.client", "concord._urllib3", "concord._aiohttp"}
+HEAVY = {"urllib3", "aiohttp", "http.client", "asyncio", "concord._urllib3", "concord._aiohttp"}
 ROOT = Path(__file__).parents[2]
 
 
-def test_importing_concord_loads_no_http_library() -> None:
+def test_importing_concord_loads_no_http_library_and_no_event_loop() -> None:
     script = "import sys, concord; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'sdk')!r}); {script}"],

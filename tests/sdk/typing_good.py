@@ -23,6 +23,7 @@ def sync(client: Concord) -> None:
     assert_type(client.get_many(["k"]).check().values, dict[str, Any])
     assert_type(client.put_many({"k": 1}), Written)
     assert_type(next(client.scan("k", type=Pool)).value, Pool)
+    assert_type(next(client.pages("k", type=Pool)).entries[0].value, Pool)
     assert_type(client.commit(Txn()), TxnResult)
     for event in client.watch("k", type=Pool):
         assert_type(event, Event[Pool])
