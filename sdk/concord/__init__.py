@@ -1,6 +1,6 @@
 """Concord for its users: the clients `Concord` and `AsyncConcord`, and the command line.
 
-Speaks HTTP and knows nothing of the server. The tour is in docs/sdk.md, every exception in `ConcordError`'s module.
+Speaks HTTP and knows nothing of the server, unless a store or a node in this process is opened. The tour is in docs/sdk.md, every exception in `ConcordError`'s module.
 """
 
 from importlib import import_module
@@ -36,8 +36,6 @@ from concord._retry import Retry
 from concord._txn import Txn, TxnResult
 from concord._watching import Event
 
-if TYPE_CHECKING:
-    
 if TYPE_CHECKING:
     from concord._async_client import AsyncConcord
     from concord._async_embedded import AsyncEmbedded
