@@ -118,27 +118,45 @@ def put_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], 
     Raises:
         InvalidRequest: there is no JSON of a value.
     """
-    encode, is_raw, make = _values.encode, _values.is_raw, PutItem
-    made: list[PutItem] = []
-    errors: dict[str, ConcordError] = {}
     try:
         lives_ms = ttl_ms(ttl)
     except InvalidRequest as error:
         return [], dict.fromkeys(items, error)
+    try:
+        return _plain_items(items, lives_ms), {}
+    except (ConcordError, TypeError, ValueError, RecursionError, OverflowError):
+        return _checked_items(items, ttl)
+
+
+def _plain_items(items: Mapping[Any, object], lives_ms: int) -> list[PutItem]:
+    """The items, if nothing is wrong with any of them; as few steps as can be."""
+    encode, raw_kinds, make = _values.encode_json, _values.RAW_KINDS, PutItem
+    made = []
+    for name, value in items.items():
+        if isinstance(value, raw_kinds):
+            data, kind = bytes(value), _values.RAW_TYPE
+            _check_size(len(data), "value")
+        else:
+            data, kind = encode(value), ""
+            if len(data) > SHALLOW_BYTES:
+                check_json(data, "value")
+        if type(name) is not str or not 0 < len(name) <= LIMIT_KEY_BYTES or not name.isascii():
+            name = key(name)  # noqa: PLW2901 - the same, looked at closely
+        made.append(make(name, data, kind, lives_ms))
+    return made
+
+
+def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:
+    """The items one by one, each with its own fault."""
+    made: list[PutItem] = []
+    errors: dict[str, ConcordError] = {}
+    for value in items.values():
+        if not _values.is_raw(value):
+            _values.encode(value)
     for name, value in items.items():
         try:
-            if is_raw(value):
-                made.append(put_item(name, value, ttl, _NO_CONDITION, None))
-                continue
-            text = encode(value)
-            if len(text) > SHALLOW_BYTES:
-                check_json(text, "value")
-            if not (isinstance(name, str) and 0 < len(name) <= LIMIT_KEY_BYTES and name.isascii()):
-                key(name)
-            made.append(make(name, text, "", lives_ms))
+            made.append(put_item(name, value, ttl, _NO_CONDITION, None))
         except (InvalidRequest, TooLarge) as error:
-            if error.code == InvalidRequest.code and not is_raw(value):
-                raise
             errors[name] = error
     return made, errors
 
