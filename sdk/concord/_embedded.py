@@ -103,16 +103,13 @@ class Embedded(Concord):
     ) -> Any:
         """See `Concord.get`: a look-up in a dictionary."""
         try:
-            found = self._readings.plain.get(key)
-        except TypeError:
-            found = None
-        if found is None or found.expires_ms or key < FIRST_PLAIN:
-            found = self._store.peek(key)
-            if found is None:
-                return default
-        if type is Any and not found.content_type:
-            return _decode_any(found.value)
-        return _values.decode_stored(found.value, found.content_type, type)
+            plain = self._readings.plain[key]
+            if not (plain.expires_ms or plain.content_type or type is not Any or key < FIRST_PLAIN):
+                return _decode_any(plain.value)
+        except (KeyError, TypeError):
+            pass
+        found = self._store.peek(key)
+        return default if found is None else _values.decode_stored(found.value, found.content_type, type)
 
     def _entry(
         self,

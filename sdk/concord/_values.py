@@ -11,15 +11,15 @@ from concord._errors import InvalidRequest, InvalidValue
 T = TypeVar("T")
 AS_STORED: Any = bytes | msgspec.Raw
 """For `type=`: the text of a value that is JSON, as a msgspec.Raw; the bytes of one that is bytes."""
-_RAW = (bytes, bytearray, memoryview)  # a union would be built anew at each look
+RAW_KINDS = (bytes, bytearray, memoryview)  # a union would be built anew at each look
 RAW_TYPE = "application/octet-stream"
 
-_encoder = msgspec.json.Encoder()
+encode_json = msgspec.json.Encoder().encode
 
 
 def is_raw(value: object) -> bool:
     """Whether a value goes as bytes instead of as JSON."""
-    return isinstance(value, _RAW)
+    return isinstance(value, RAW_KINDS)
 
 
 def encode(value: object) -> bytes:
@@ -29,7 +29,7 @@ def encode(value: object) -> bytes:
         InvalidRequest: there is no JSON of it.
     """
     try:
-        return _encoder.encode(value)
+        return encode_json(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidRequest(f"value: {error}") from error
 

@@ -57,21 +57,23 @@ class FlatKeyspace(Keyspace):
         self._slots[slot] = self.flat  # the base class has no use for an empty one
         return record
 
-    def put_plain(self, item: PutItem, index: int) -> None:
-        """Set a key that is not conditional and never expires: what a store is busy with, in as few steps as can be."""
-        name, value = item.key, item.value
-        flat = self.flat
-        old = flat.get(name)
-        if old is None:
-            flat[name] = Record(value, item.content_type, index, NEVER)
-            self._names.add(name)
-            self.keys += 1
-            self.size_bytes += key_bytes(name) + len(value)
-        elif old.expires_ms:
-            self.put(0, name, Record(value, item.content_type, index, NEVER))
-        else:
-            flat[name] = Record(value, item.content_type, index, NEVER)
-            self.size_bytes += len(value) - len(old.value)
+    def put_plain(self, items: list[PutItem], index: int) -> None:
+        """Set keys that are not conditional, never expire and begin with no NUL: what a store is busy with."""
+        flat, add, grown = self.flat, self._names.add, 0
+        for item in items:
+            name, value = item.key, item.value
+            old = flat.get(name)
+            if old is None:
+                add(name)
+                self.keys += 1
+                grown += key_bytes(name) + len(value)
+                flat[name] = Record(value, item.content_type, index, NEVER)
+            elif old.expires_ms:
+                self.put(0, name, Record(value, item.content_type, index, NEVER))
+            else:
+                grown += len(value) - len(old.value)
+                flat[name] = Record(value, item.content_type, index, NEVER)
+        self.size_bytes += grown
 
 
 class SoleMachine(Machine):
@@ -90,12 +92,7 @@ class SoleMachine(Machine):
         keyspace = self._keyspace
         if keyspace.has_fences or keyspace.notes_changes or not isinstance(keyspace, FlatKeyspace):
             return super()._put(ok, items)
-        put_plain, index, done = keyspace.put_plain, ok.result.revision, ok.result
-        results: list[ItemResult] = []
-        for item in items:
-            if item.condition is None and not item.ttl_ms and item.key >= FIRST_PLAIN:
-                put_plain(item, index)
-                results.append(done)
-            else:
-                results += super()._put(ok, [item])
-        return results
+        if any(item.condition is not None or item.ttl_ms or item.key < FIRST_PLAIN for item in items):
+            return super()._put(ok, items)
+        keyspace.put_plain(items, ok.result.revision)
+        return [ok.result] * len(items)

@@ -154,6 +154,9 @@ class Machine:
             if len(results) == 1 and results[0] is ok.result and not identity.key:  # most writes
                 self._sessions.remember(session, identity.sequence, ok.answer)
                 return ok.reply
+            if results.count(ok.result) == len(results) and not identity.key:  # most bulk writes
+                self._sessions.remember(session, identity.sequence, Answer(self._store.index, bytes(len(results))))
+                return WriteReply(results, self._store.index)
             answer = answer_to(results, self._store.index)
             if all(result.status is Status.WRONG_GROUP for result in results):
                 return answer.reply()

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 import concord
-from concord import Concord, Txn
+from concord import Concord, Put, Txn
+from concord._values import AS_STORED
 
 MANY = 1200
 
@@ -120,6 +121,16 @@ def many_keys(client: Concord) -> None:
     client.delete_many([*items, "many/none"]).check()
     assert list(client.keys("many/")) == []
     assert client.get_many([]).entries == {}
+    uneven = {"uneven/a": 1, "uneven/b": Put(2, ttl=50), "uneven/c": Put(b"x", ttl=60, content_type="image/png")}
+    client.put_many(uneven, ttl=100).check()
+    pages = list(client.pages("uneven/", limit=2))
+    assert [len(page.entries) for page in pages] == [2, 1]
+    assert [(entry.value, entry.ttl) for page in pages for entry in page.entries] == [(1, 100), (2, 50), (b"x", 60)]
+    assert [entry.key for page in client.pages("uneven/", cursor=pages[0].cursor) for entry in page.entries] == ["uneven/c"]
+    stored = client.get_many(uneven, type=AS_STORED).check().values
+    assert (bytes(stored["uneven/a"]), stored["uneven/c"]) == (b"1", b"x")
+    with pytest.raises(concord.InvalidRequest):
+        client.put_many({"uneven/a": Put(1, content_type="image/png")})
     wrong = client.put_many({"many/ok": 1, "": 2})
     assert isinstance(wrong.errors[""], concord.InvalidRequest)
 

@@ -9,6 +9,7 @@ from concord import _values
 from concord._calls import UNSET, Conditions, check_raw
 from concord._coordination import Instance
 from concord._errors import ConcordError, CrossGroup, InvalidRequest, TooLarge
+from concord._many import Put as ManyPut
 from shard import faults
 from wire.json_depth import LIMIT_JSON_DEPTH, is_too_deep
 from wire.messages import (
@@ -118,27 +119,47 @@ def put_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], 
     Raises:
         InvalidRequest: there is no JSON of a value.
     """
-    encode, is_raw, make = _values.encode, _values.is_raw, PutItem
-    made: list[PutItem] = []
-    errors: dict[str, ConcordError] = {}
     try:
         lives_ms = ttl_ms(ttl)
     except InvalidRequest as error:
         return [], dict.fromkeys(items, error)
+    try:
+        return _plain_items(items, lives_ms), {}
+    except (ConcordError, TypeError, ValueError, RecursionError, OverflowError):
+        return _checked_items(items, ttl)
+
+
+def _plain_items(items: Mapping[Any, object], lives_ms: int) -> list[PutItem]:
+    """The items, if nothing is wrong with any of them; as few steps as can be."""
+    encode, special, make = _values.encode_json, (*_values.RAW_KINDS, ManyPut), PutItem
+    made = []
     for name, value in items.items():
+        if isinstance(value, special):
+            data, kind = bytes(value), _values.RAW_TYPE  # type: ignore[call-overload] # a TypeError for a Put, which is looked at closely
+            _check_size(len(data), "value")
+        else:
+            data, kind = encode(value), ""
+            if len(data) > SHALLOW_BYTES:
+                check_json(data, "value")
+        if type(name) is not str or not 0 < len(name) <= LIMIT_KEY_BYTES or not name.isascii():
+            name = key(name)  # noqa: PLW2901 - the same, looked at closely
+        made.append(make(name, data, kind, lives_ms))
+    return made
+
+
+def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:
+    """The items one by one, each with its own fault."""
+    made: list[PutItem] = []
+    errors: dict[str, ConcordError] = {}
+    puts = {name: item if isinstance(item, ManyPut) else ManyPut(item) for name, item in items.items()}
+    for put in puts.values():
+        if not _values.is_raw(put.value):
+            _values.encode(put.value)
+    for name, put in puts.items():
         try:
-            if is_raw(value):
-                made.append(put_item(name, value, ttl, _NO_CONDITION, None))
-                continue
-            text = encode(value)
-            if len(text) > SHALLOW_BYTES:
-                check_json(text, "value")
-            if not (isinstance(name, str) and 0 < len(name) <= LIMIT_KEY_BYTES and name.isascii()):
-                key(name)
-            made.append(make(name, text, "", lives_ms))
+            lives = ttl if put.ttl is None else put.ttl
+            made.append(put_item(name, put.value, lives, _NO_CONDITION, put.content_type))
         except (InvalidRequest, TooLarge) as error:
-            if error.code == InvalidRequest.code and not is_raw(value):
-                raise
             errors[name] = error
     return made, errors
 

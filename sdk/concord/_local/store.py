@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from concord._coordination import Algorithm, Instance, Permit
 from concord._errors import ConcordError, InvalidRequest, NotFound
 from concord._local import answers, requests
 from concord._local.watching import LocalWatching
-from concord._many import Read, Written, parts
+from concord._many import BATCH_BYTES, BATCH_ITEMS, Read, Written, parts
 from concord._responses import Entry
 from concord._store import Stored
 from concord._txn import TxnResult
@@ -28,6 +28,7 @@ from wire.messages import (
     ListEntry,
     Operation,
     Put,
+    PutItem,
     ReleaseLock,
     RenewLock,
     Status,
@@ -164,18 +165,17 @@ class LocalStore:
     def put_many(self, items: Mapping[str, object], ttl: int | None, timeout: float) -> Written:
         """See Store."""
         made, errors = requests.put_items(items, ttl)
-        sized = [(item, len(item.value)) for item in made]
-        return self._write_many(sized, Put, lambda item: item.key, errors, timeout)
+        return self._write_many(_batches(made), Put, lambda item: item.key, errors, timeout)
 
     def delete_many(self, keys: Iterable[str], timeout: float) -> Written:
         """See Store."""
         named, errors = requests.each(keys, requests.key)
-        return self._write_many([(key, 0) for key in named], Delete, str, errors, timeout)
+        return self._write_many(_slices(named), Delete, str, errors, timeout)
 
     def touch_many(self, keys: Iterable[str], ttl: int, timeout: float) -> Written:
         """See Store."""
         made, errors = requests.each(keys, lambda key: requests.touch_item(key, ttl, NO_CONDITION))
-        return self._write_many([(item, 0) for item in made], Touch, lambda item: item.key, errors, timeout)
+        return self._write_many(_slices(made), Touch, lambda item: item.key, errors, timeout)
 
     def commit(
         self,
@@ -293,8 +293,12 @@ class LocalStore:
         return answers.granted(self._write(operation, timeout, size).results[0])
 
     def _write(self, operation: Operation, timeout: float, size: int = 0) -> WriteReply:
-        """Have an operation applied; while there is no room for it, it is tried again within the timeout."""
+        """Have an operation applied, if it is within the limits."""
         requests.check(operation)
+        return self._apply(operation, timeout, size)
+
+    def _apply(self, operation: Operation, timeout: float, size: int) -> WriteReply:
+        """Have an operation applied; while there is no room for it, it is tried again within the timeout."""
         until = time.monotonic() + timeout
         while True:
             try:
@@ -306,20 +310,23 @@ class LocalStore:
 
     def _write_many(
         self,
-        sized: list[tuple[T, int]],
+        batches: Iterable[list[T]],
         make: Callable[[list[T]], Put | Delete | Touch],
         name: Callable[[T], str],
         errors: dict[str, ConcordError],
         timeout: float,
     ) -> Written:
-        """Write items batch by batch."""
+        """Write items, which were held against the limits one by one, batch by batch."""
         result = Written([], errors)
-        for part in parts(sized):
-            keys = [name(item) for item in part]
+        for part in batches:
+            keys = list(map(name, part))
             try:
-                results = self._write(make(part), timeout, len(part) * ITEM_BYTES).results
+                results = self._apply(make(part), timeout, len(part) * ITEM_BYTES).results
             except ConcordError as error:
                 errors.update(dict.fromkeys(keys, error))
+                continue
+            if results[0].status is Status.OK and results.count(results[0]) == len(results):
+                result.done.extend(keys)
                 continue
             for key, done in zip(keys, results, strict=True):
                 if done.status is Status.OK or (done.status is Status.NOT_FOUND and make is Delete):
@@ -327,6 +334,18 @@ class LocalStore:
                 else:
                     errors[key] = answers.refusal(done, f"{key}: ")
         return result
+
+
+def _slices(items: list[T]) -> Iterator[list[T]]:
+    """Items as batches of as many as an operation may have."""
+    return (items[at : at + BATCH_ITEMS] for at in range(0, len(items), BATCH_ITEMS))
+
+
+def _batches(items: list[PutItem]) -> Iterable[list[PutItem]]:
+    """The same, and not too many bytes at once."""
+    if sum([len(item.value) for item in items]) <= BATCH_BYTES:
+        return _slices(items)
+    return parts([(item, len(item.value)) for item in items])
 
 
 def _entry(key: str, record: Record, now_ms: int, kind: Any) -> Entry[Any]:
