@@ -30,13 +30,16 @@ _HEAD = """# Reference of the Python package
 Everything public in `concord`, from its signatures and docstrings by `python -m tests.sdk.reference > docs/reference.md`. A tour is in
 [sdk.md](sdk.md), what can be relied on in [semantics.md](semantics.md), what the codes of errors mean in [errors.md](errors.md).
 """
-_TWIN = "Each method has the arguments, the result and the exceptions of its namesake in [Concord](#concord)."
+_NAMESAKES = (
+    "These methods have the arguments, the result and the exceptions of their namesakes in [Concord](#concord):\n"
+)
+_SEE = re.compile(r"See `Concord\.\w+`[:;.,]?\s*")
 
 
 def page() -> str:
     """The page in Markdown."""
     first, second = CLIENTS
-    parts = [_HEAD, "## Clients\n", *_described_class(first), *_twin(second)]
+    parts = [_HEAD, "## Clients\n", *_described_class(first), *_described_class(second)]
     parts += ["## What clients give and take\n", *(part for kind in others() for part in _described_class(kind))]
     parts += ["## Exceptions\n", *_errors()]
     parts += ["## Other names\n", *(part for name, value in rest() for part in _other(name, value))]
@@ -104,6 +107,14 @@ def methods(kind: type) -> list[tuple[str, Any]]:
     ]
 
 
+def is_namesake(kind: type, name: str, member: Any) -> bool:
+    """Whether a method is what `Concord` describes under the same name."""
+    described = dict(methods(CLIENTS[0])).get(name)
+    doc = inspect.getdoc(member) or ""
+    is_same = member is described or doc.startswith("See `Concord.") or doc == inspect.getdoc(described)
+    return kind is not CLIENTS[0] and described is not None and is_same
+
+
 def _is_property(member: Any) -> bool:
     return isinstance(member, property)
 
@@ -126,19 +137,22 @@ def _described_class(kind: type) -> Iterator[str]:
     yield from described(kind, arguments=kind in CLIENTS)
     if (own := fields(kind)) and "Attributes:" not in (inspect.getdoc(kind) or ""):
         yield "\n".join(f"- `{name}: {annotation(hint)}`" for name, hint in own.items()) + "\n"
-    for name, member in methods(kind):
+    every = methods(kind)
+    if same := [(name, member) for name, member in every if is_namesake(kind, name, member)]:
+        yield _NAMESAKES
+        rows = [f"| `{name}` | {_use(member)} | {_remark(member)} |" for name, member in same]
+        yield "\n".join(["| method | how it is used | |", "|---|---|---|", *rows]) + "\n"
+    for name, member in [one for one in every if one not in same]:
         yield f"#### {kind.__name__}.{name}\n"
         if not _is_property(member):
             yield _code(name, member)
         yield from described(member)
 
 
-def _twin(kind: type) -> Iterator[str]:
-    yield f"### {kind.__name__}\n"
-    yield from described(kind)
-    yield _TWIN + "\n"
-    rows = [f"| `{name}` | {_use(member)} |" for name, member in methods(kind)]
-    yield "\n".join(["| method | how it is used |", "|---|---|", *rows]) + "\n"
+def _remark(member: Any) -> str:
+    """What a docstring adds to its reference to a namesake."""
+    doc = inspect.getdoc(member) or ""
+    return _SEE.sub("", doc) if _SEE.match(doc) else ""
 
 
 def _use(member: Callable[..., Any]) -> str:
@@ -148,7 +162,11 @@ def _use(member: Callable[..., Any]) -> str:
         return "`async for`"
     if inspect.iscoroutinefunction(member):
         return "`await`"
-    return "`async with`" if hasattr(result, "__aenter__") else "at once; its methods are awaited"
+    if hasattr(result, "__aenter__"):
+        return "`async with`"
+    if hasattr(result, "__enter__"):
+        return "`with`"
+    return "`for`" if result is Iterator else "called"
 
 
 def _errors() -> Iterator[str]:
