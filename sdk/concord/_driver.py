@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TypeVar
 
 from concord._calls import Call
@@ -11,6 +12,7 @@ from concord._core import Core, Plan, Send, Sleep, Steps
 from concord._endpoints import Endpoints
 from concord._errors import ConcordError
 from concord._retry import Retry
+from concord._spans import Tracing
 from concord._transports import AsyncTransport, Response, Transport, TransportError
 
 T = TypeVar("T")
@@ -32,13 +34,18 @@ def make_core(endpoints: str | Sequence[str], *, token: str, timeout_s: float, r
 class Driver:
     """Does the steps of calls, in the thread that asks."""
 
-    def __init__(self, core: Core, transport: Transport) -> None:
+    def __init__(self, core: Core, transport: Transport, tracing: Tracing | None = None) -> None:
         self.core = core
         self.transport = transport
+        self.tracing = tracing
 
     def run(self, call: Call[T], timeout: float | None = None) -> T:
         """Do a call."""
-        return self._drive(self.core.steps(call, timeout))
+        steps = self.core.steps(call, timeout)
+        if self.tracing is None:
+            return self._drive(steps)
+        with closing(self.tracing.traced(call, steps)) as traced:
+            return self._drive(traced)
 
     def _drive(self, steps: Steps[T]) -> T:
         heard: Response | TransportError | None = None
@@ -80,13 +87,18 @@ class Driver:
 class AsyncDriver:
     """The same for asyncio."""
 
-    def __init__(self, core: Core, transport: AsyncTransport) -> None:
+    def __init__(self, core: Core, transport: AsyncTransport, tracing: Tracing | None = None) -> None:
         self.core = core
         self.transport = transport
+        self.tracing = tracing
 
     async def run(self, call: Call[T], timeout: float | None = None) -> T:
         """Do a call."""
-        return await self._drive(self.core.steps(call, timeout))
+        steps = self.core.steps(call, timeout)
+        if self.tracing is None:
+            return await self._drive(steps)
+        with closing(self.tracing.traced(call, steps)) as traced:
+            return await self._drive(traced)
 
     async def _drive(self, steps: Steps[T]) -> T:
         heard: Response | TransportError | None = None
