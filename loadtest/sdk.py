@@ -1,26 +1,34 @@
 """What the clients of the SDK cost: operations a second beside the bare HTTP library, in the same run.
 
 `python -m loadtest.sdk http://127.0.0.1:4000` against a cluster that runs; keys with the prefix `loadtest/sdk/` are written
-and deleted. Rounds alternate, and each figure is the best of its rounds: what disturbs only ever makes it slower.
+and deleted. Rounds alternate, and each figure is the best of its rounds: what disturbs only ever makes it slower. Below are
+figures of this process alone: a read of a flag beside one of a dict, and what a call costs with tracing beside one without,
+over a network that answers at once.
 """
 
 import argparse
 import asyncio
 import time
+import timeit
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
+import msgspec
 import urllib3
+from opentelemetry.sdk.trace import TracerProvider
 from yarl import URL
 
 from concord import AsyncConcord, Concord
+from concord._transports import Request, Response, Stream
 
 KEY = "loadtest/sdk/key"
 PATH = "/api/v1/kv/loadtest%2Fsdk%2Fkey?meta=true&with_ttl=true"
 IN_FLIGHT = 64
 BULK_KEYS = 10_000
 SINGLE_KEYS = 500
+FLAGS = "loadtest/sdk/flags/"
+CALLS = 20_000
 
 
 def rate(run: Callable[[float], int], seconds: float) -> float:
@@ -119,6 +127,71 @@ def measure_many(url: str) -> None:
             client.delete_many([*keys, KEY]).check()
 
 
+class Flag(msgspec.Struct):
+    """A flag with a type."""
+
+    enabled: bool
+    share: float
+
+
+def measure_flags(url: str, rounds: int) -> None:
+    """Nanoseconds of a read from memory, with a dict in the column of the bare library."""
+    with Concord(url) as client:
+        client.put(f"{FLAGS}dark", {"enabled": True, "share": 0.25})
+        off, plain = Flag(enabled=False, share=0.0), {"dark": {"enabled": True}}
+        try:
+            with client.flags(FLAGS) as flags:
+                cases = {
+                    "flag": lambda: flags.get("dark"),
+                    "flag that is not there": lambda: flags.get("none", default=False),
+                    "flag, type=": lambda: flags.get("dark", off, type=Flag),
+                    "age_s": lambda: flags.age_s,
+                }
+                show_ns(lambda: plain.get("dark"), cases, rounds)
+        finally:
+            client.delete(f"{FLAGS}dark")
+
+
+class AtOnce:
+    """A network whose answer is always the same."""
+
+    def send(self, _: str, __: Request, ___: float) -> Response:
+        """The answer."""
+        return Response(200, {}, b'{"status":"ok","data":{"value":1,"ttl":null,"revision":7}}')
+
+    def stream(self, base_url: str, request: Request, silence_s: float) -> Stream:
+        """Nobody asks for it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def measure_tracing(rounds: int) -> None:
+    """Nanoseconds of a get, without tracing in the column of the bare library."""
+    with (
+        Concord(transport=AtOnce()) as plain,
+        Concord(transport=AtOnce(), tracing=True) as no_provider,
+        Concord(transport=AtOnce(), tracing=TracerProvider(shutdown_on_exit=False)) as recorded,
+    ):
+        cases = {
+            "get, traced by nobody": lambda: no_provider.get("k"),
+            "get, recorded": lambda: recorded.get("k"),
+        }
+        show_ns(lambda: plain.get("k"), cases, rounds)
+
+
+def show_ns(bare: Callable[[], object], cases: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Nanoseconds of CPU, the least of the rounds, which alternate; the call of the measured function is in all of them."""
+    least: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, operation in {"": bare, **cases}.items():
+            timer = timeit.Timer(operation, timer=time.thread_time)
+            least[name] = min(least.get(name, float("inf")), timer.timeit(CALLS) / CALLS * 1e9)
+    for name in cases:
+        show(name, least[""], least[name])
+
+
 def _keys_per_s(work: Callable[[], object], count: int) -> float:
     began = time.perf_counter()
     work()
@@ -136,6 +209,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     measure_sync(arguments.url, arguments.seconds, arguments.rounds)
     asyncio.run(measure_async(arguments.url, arguments.seconds, arguments.rounds))
     measure_many(arguments.url)
+    print(f"\n{'ns of CPU':<28} {'bare':>9} {'Concord':>9} {'ratio':>6}")
+    measure_flags(arguments.url, arguments.rounds)
+    measure_tracing(arguments.rounds)
 
 
 if __name__ == "__main__":

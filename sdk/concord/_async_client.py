@@ -19,6 +19,7 @@ from concord._many import Batch, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._sessions import AsyncSessions
+from concord._spans import TracerProvider, make_tracing
 from concord._transports import AsyncTransport
 from concord._txn import Txn, TxnResult
 
@@ -41,10 +42,11 @@ class AsyncConcord:
         consistency: Consistency = "linearizable",
         retry: Retry | None = None,
         transport: AsyncTransport | None = None,
+        tracing: bool | TracerProvider = False,
     ) -> None:
         core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
-        self._driver = AsyncDriver(core, transport or _default_transport())
+        self._driver = AsyncDriver(core, transport or _default_transport(), make_tracing(tracing))
         self._runner: AsyncRunner = self._driver
 
     async def __aenter__(self) -> Self:

@@ -3,11 +3,13 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import closing
 from typing import TypeVar
 
 from concord._calls import Call
 from concord._core import Core, Plan, Send, Sleep, Steps
 from concord._errors import ConcordError
+from concord._spans import Tracing
 from concord._transports import AsyncTransport, Response, TransportError
 
 T = TypeVar("T")
@@ -46,14 +48,19 @@ class AsyncRunner(ABC):
 class AsyncDriver(AsyncRunner):
     """Does the steps of calls over a transport."""
 
-    def __init__(self, core: Core, transport: AsyncTransport) -> None:
+    def __init__(self, core: Core, transport: AsyncTransport, tracing: Tracing | None = None) -> None:
         super().__init__(core.timeout_s, core.clock)
         self.core = core
         self.transport = transport
+        self.tracing = tracing
 
     async def run(self, call: Call[T], timeout: float | None = None) -> T:
         """Do a call."""
-        return await self._drive(self.core.steps(call, timeout))
+        steps = self.core.steps(call, timeout)
+        if self.tracing is None:
+            return await self._drive(steps)
+        with closing(self.tracing.traced(call, steps)) as traced:
+            return await self._drive(traced)
 
     async def _drive(self, steps: Steps[T]) -> T:
         heard: Response | TransportError | None = None

@@ -16,6 +16,7 @@ from concord._many import Batch, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
 from concord._sessions import Sessions
+from concord._spans import TracerProvider, make_tracing
 from concord._transports import Transport
 from concord._txn import Txn, TxnResult
 from concord._watch import Watch
@@ -42,6 +43,7 @@ class Concord:
         consistency: of reads that name none. Stale reads know what this client wrote itself: the newest 10,000 keys.
         retry: when to try again.
         transport: for tests, or another HTTP library.
+        tracing: a span of OpenTelemetry for each call: True, or the provider that it is made by. See docs/observability.md.
 
     Raises:
         ValueError: an argument is wrong.
@@ -56,10 +58,11 @@ class Concord:
         consistency: Consistency = "linearizable",
         retry: Retry | None = None,
         transport: Transport | None = None,
+        tracing: bool | TracerProvider = False,
     ) -> None:
         core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
-        self._driver = Driver(core, transport or _default_transport())
+        self._driver = Driver(core, transport or _default_transport(), make_tracing(tracing))
         self._runner: Runner = self._driver
         self._workers = ThreadPoolExecutor(BULK_CONCURRENCY, "concord")
 

@@ -4,6 +4,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TypeVar
 
 from concord._calls import Call
@@ -11,6 +12,7 @@ from concord._core import Core, Plan, Send, Sleep, Steps
 from concord._endpoints import Endpoints
 from concord._errors import ConcordError
 from concord._retry import Retry
+from concord._spans import Tracing
 from concord._transports import Response, Transport, TransportError
 
 T = TypeVar("T")
@@ -67,14 +69,19 @@ class Runner(ABC):
 class Driver(Runner):
     """Does the steps of calls over a transport."""
 
-    def __init__(self, core: Core, transport: Transport) -> None:
+    def __init__(self, core: Core, transport: Transport, tracing: Tracing | None = None) -> None:
         super().__init__(core.timeout_s, core.clock)
         self.core = core
         self.transport = transport
+        self.tracing = tracing
 
     def run(self, call: Call[T], timeout: float | None = None) -> T:
         """Do a call."""
-        return self._drive(self.core.steps(call, timeout))
+        steps = self.core.steps(call, timeout)
+        if self.tracing is None:
+            return self._drive(steps)
+        with closing(self.tracing.traced(call, steps)) as traced:
+            return self._drive(traced)
 
     def _drive(self, steps: Steps[T]) -> T:
         heard: Response | TransportError | None = None

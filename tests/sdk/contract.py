@@ -126,7 +126,9 @@ def many_keys(client: Concord) -> None:
     pages = list(client.pages("uneven/", limit=2))
     assert [len(page.entries) for page in pages] == [2, 1]
     assert [(entry.value, entry.ttl) for page in pages for entry in page.entries] == [(1, 100), (2, 50), (b"x", 60)]
-    assert [entry.key for page in client.pages("uneven/", cursor=pages[0].cursor) for entry in page.entries] == ["uneven/c"]
+    assert [entry.key for page in client.pages("uneven/", cursor=pages[0].cursor) for entry in page.entries] == [
+        "uneven/c"
+    ]
     stored = client.get_many(uneven, type=AS_STORED).check().values
     assert (bytes(stored["uneven/a"]), stored["uneven/c"]) == (b"1", b"x")
     with pytest.raises(concord.InvalidRequest):
