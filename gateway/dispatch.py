@@ -2,7 +2,7 @@
 
 Path → route → admission → guard → handler → answer → metrics. Whatever happens on it ends in an answer of the one
 error shape; a stream begins where an answer would be sent, with nothing of the admission held. A large answer is handed over
-in parts, and holds its place until the client has taken them. Litestar mounts this callable; it does its own routing
+in parts, and holds its place until the client has taken them. It is the ASGI application for HTTP and does its own routing
 because keys may hold any character (see paths.py) and because it costs half of a typed Litestar route.
 """
 

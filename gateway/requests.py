@@ -179,9 +179,13 @@ async def discard_body(scope: HTTPScope, receive: Receive) -> bool:
     Returns:
         False when it is too large or too slow for that: then the connection has to end with the answer, and must say so.
     """
-    headers = dict(scope["headers"])
-    announced = headers.get(b"content-length", b"0")
-    if b"transfer-encoding" in headers or not announced.isdigit() or len(announced) > 18:
+    announced = b"0"
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            announced = value
+        elif name == b"transfer-encoding":
+            return False
+    if not announced.isdigit() or len(announced) > 18:
         return False
     size = int(announced)
     if not 0 < size <= DISCARD_BYTES:

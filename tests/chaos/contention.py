@@ -14,7 +14,7 @@ seconds:
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -22,10 +22,11 @@ import msgspec
 from tests.chaos.contest import GATEWAYS, GUARDED, Contest, Door
 from tests.chaos.retries import contend_with_lost_answers
 from tests.chaos.scene import Scene, parser, percentile, play, say
-from tests.chaos.windows import Take, Window, faults, windows_of
+from tests.chaos.windows import Take, faults, windows_of
 
 LOCKERS, TAKERS = 50, 32
 LIMIT = 1_000
+TRIES_MAX = 5  # of one take, with the same idempotency key
 AFTER_STRIKE_S = 4.0  # who asks so soon after a strike may have had to ask twice
 JITTER_S = 0.3  # two who ask within it may come to the queue in any order
 OVERTAKEN_MAX = 2
@@ -131,33 +132,48 @@ def _judge_fairness(scene: Scene, contest: Contest, grants: list[Grant]) -> int:
 # --- the quota
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """What clients were told: at once, only when they asked again (each `remaining`), and never."""
+
+    first: list[Take]
+    again: Counter[int]
+    unknown: Counter[str]
+
+
 def contend_for_quota(scene: Scene, seconds: float, window_s: int) -> None:
     """See the module's text."""
     contest = Contest(scene, seconds)
-    takes: list[Take] = []
-    unknown = Counter[str]()
+    found = Taken([], Counter(), Counter())
     ask = {"limit": LIMIT, "window": window_s}
 
     def client(number: int, door: Door) -> None:
-        del number
+        turn = 0
         while contest.is_on:
-            sent_s = time.monotonic()
-            reply = door.send("POST", "/limits/{c}quota/acquire", ask)
+            turn += 1
+            sent_s, tries = time.monotonic(), 1
+            reply = door.send("POST", "/limits/{c}quota/acquire", ask, f"{number}-{turn}")
+            while (reply is None or reply.status not in {200, 429, 503}) and tries < TRIES_MAX:
+                tries += 1
+                reply = door.send("POST", "/limits/{c}quota/acquire", ask, f"{number}-{turn}")
             with contest.lock:
-                if reply is None or reply.status not in {200, 429, 503}:
-                    unknown["answers that are not known"] += 1
-                elif reply.status == 200:
-                    told, left = reply.data, reply.data["remaining"] if reply.data["allowed"] else -1
-                    takes.append(Take(sent_s, time.monotonic(), told["reset_ms"] / 1000, left))
+                if reply is None or reply.status != 200:
+                    found.unknown["answers that are not known"] += (
+                        reply is None or reply.status not in {429, 503} or tries > 1
+                    )
+                    continue
+                told, left = reply.data, reply.data["remaining"] if reply.data["allowed"] else -1
+                if tries == 1:
+                    found.first.append(Take(sent_s, time.monotonic(), told["reset_ms"] / 1000, left))
+                elif left >= 0:
+                    found.again[left] += 1
 
     contest.run(TAKERS, client)
-    _judge_quota(scene, contest, windows_of(takes, LIMIT, window_s), window_s, unknown)
+    _judge_quota(scene, contest, window_s, found)
 
 
-def _judge_quota(
-    scene: Scene, contest: Contest, windows: Sequence[Window], window_s: int, unknown: Counter[str]
-) -> None:
-    for fault in faults(windows, LIMIT, window_s, unknown.total()):
+def _judge_quota(scene: Scene, contest: Contest, window_s: int, found: Taken) -> None:
+    windows = windows_of(found.first, LIMIT, window_s)
+    for fault in faults(windows, LIMIT, window_s, found.unknown.total(), found.again):
         scene.violate(fault)
     used_up = [window for window in windows if window.refused]
     if not used_up:
@@ -171,11 +187,12 @@ def _judge_quota(
         "gateways": GATEWAYS,
         "windows": len(windows),
         "windows used up": len(used_up),
-        "of them given exactly the limit": len(exact),
+        "of them given exactly the limit by first answers alone": len(exact),
         "of them through a strike at the limit's leader": len(struck),
-        "allowed": sum(window.allowed for window in windows),
+        "allowed": sum(window.allowed for window in windows) + found.again.total(),
+        "of them told only when asked again": found.again.total(),
         "strikes at the limit's leader": len(contest.struck) // 2,
-        **unknown,
+        **found.unknown,
     }
     say(f"quota: {scene.figures}")
 

@@ -1,6 +1,7 @@
 """Whether what a rate limit gave is judged rightly: answers are made up, right ones and wrong ones."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -62,6 +63,15 @@ def test_a_window_that_refuses_before_all_was_given_is_wrong_unless_an_answer_wa
     left = [take for number, take in enumerate(takes) if number != LIMIT + 2 + lost]
     assert wrong(left)
     assert wrong(left, unknown=1) == []
+
+
+def test_what_was_told_to_one_who_asked_again_is_missing_somewhere_or_was_given_twice() -> None:
+    takes = list(answers(2))
+    lost = takes[LIMIT + 2 + 3]
+    left = [take for take in takes if take is not lost]
+    assert faults(told(left), LIMIT, WINDOW_S, 0, Counter([lost.remaining])) == []
+    assert faults(told(left), LIMIT, WINDOW_S, 0, Counter([lost.remaining - 1]))
+    assert faults(told(takes), LIMIT, WINDOW_S, 0, Counter([lost.remaining]))
 
 
 def test_a_window_that_nobody_used_up_may_give_less() -> None:

@@ -93,26 +93,38 @@ def _pieces(takes: Iterable[Take]) -> Iterator[Window]:
         waiting = [take for take in waiting if take.end_s[0] > end_s]
 
 
-def faults(windows: Sequence[Window], limit: int, window_s: float, unknown: int) -> list[str]:
-    """What is wrong with windows that had to give exactly `limit`, to answers of which `unknown` never came.
+def faults(
+    windows: Sequence[Window], limit: int, window_s: float, unknown: int, recovered: Counter[int] | None = None
+) -> list[str]:
+    """What is wrong with windows that had to give exactly `limit`.
 
     A window in which somebody was refused must have given all of it. One that was not used up gives less, but nothing twice.
+
+    Args:
+        windows: of `windows_of`.
+        limit: what each has.
+        window_s: how long each lasts.
+        unknown: how many were never told what they got.
+        recovered: the `remaining` of those who were told only when they asked again, so that their window is not known.
     """
-    wrong, missing = [], 0
+    wrong, missing = [], Counter[int]()
     for number, window in enumerate(windows, start=1):
         twice = [left for left, times in window.given.items() if times > 1]
         foreign = [left for left in window.given if left >= limit]
         if twice or foreign:
             wrong.append(f"window {number} gave {window.allowed}: twice {twice[:9]}, never there {foreign[:9]}")
         if window.refused:
-            missing += limit - len(window.given)
+            missing.update(left for left in range(limit) if left not in window.given)
     for number, (before, window) in enumerate(itertools.pairwise(windows), start=2):
         if (between_s := window.end_s[1] - before.end_s[0]) < window_s - ROUNDED_S:
             wrong.append(f"window {number} began anew within another: it ends {between_s:.3f} s after the one before")
-    if missing > unknown:
-        wrong.append(
-            f"{missing} were never given in windows that refused somebody, and {unknown} answers are not known"
-        )
+    recovered = recovered or Counter()
+    if (never := (missing - recovered).total()) > unknown:
+        wrong.append(f"{never} were never given in windows that refused somebody, and {unknown} answers are not known")
+    open_windows = [window for window in windows if not window.refused]
+    for left, times in (recovered - missing).items():
+        if times > sum(left not in window.given for window in open_windows):
+            wrong.append(f"{left} was given to one who asked again, and to another in every window")
     return wrong
 
 

@@ -19,6 +19,7 @@ from concord.cli.processes import Process, read_process_list
 
 ROOT = Path(__file__).parents[2]
 READY_TIMEOUT_S = 60.0
+DAMAGED = b"Do not delete or edit files by hand"  # what a node says that refuses its data; it does so at every start
 STOP_TIMEOUT_S = 60.0
 POLL_S = 0.02
 
@@ -168,17 +169,22 @@ class LocalCluster:
             )
 
     def start(self) -> None:
-        """Start `concord up` and wait until it says that the cluster is ready."""
-        before = self.output.count("Concord is ready")
+        """Start `concord up` and wait until it says that the cluster is ready, or a node that its data are damaged."""
+        before, said = self.output.count("Concord is ready"), {log: log.stat().st_size for log in self._node_logs()}
         self.launch()
 
         def ready() -> bool:
             assert self._process is not None
+            for log in self._node_logs():
+                assert DAMAGED not in (words := log.read_bytes()[said.get(log, 0) :]), words.decode(errors="replace")
             assert self._process.poll() is None, self.output
             return self.output.count("Concord is ready") > before
 
         wait_until(ready, "the cluster is ready", READY_TIMEOUT_S)
         self.processes()
+
+    def _node_logs(self) -> list[Path]:
+        return [*(self.data_dir / "logs").glob("n*.log")]
 
     def wait(self) -> int:
         """Wait for `concord up` to end and return its exit code."""

@@ -153,14 +153,14 @@ def test_a_stopped_leader_serves_no_stale_read_when_it_wakes(cluster: LocalClust
 
 def test_killing_everything_loses_nothing(tmp_path: Path) -> None:
     with local_cluster(tmp_path / "data") as cluster:
+        cluster.start()
         for round_ in range(3):
-            cluster.start()
             with Writers(cluster, first=round_ * 1_000_000) as writers:
                 writers.wait_for(100)
                 cluster.kill_everything()
             cluster.start()
             writers.check()
-            assert cluster.stop() == 0
+        assert cluster.stop() == 0
 
 
 def test_a_clean_stop_and_start_keeps_everything(tmp_path: Path) -> None:
