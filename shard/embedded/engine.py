@@ -14,6 +14,7 @@ it would come back when the store is opened again.
 opening it again can tell.
 """
 
+import contextlib
 import os
 import threading
 import weakref
@@ -83,6 +84,7 @@ class Engine:
         self._clock = ClusterClock(machine, clock)
         self._clock.start()
         self._turns = self._new_turns()
+        self._snapshotting = threading.Lock()
         self._trouble: TroubleError | None = None
         self._upkeep: Helper | None = None
         self._feed = Feed(machine)
@@ -193,7 +195,11 @@ class Engine:
         return self._clock.now_ms()
 
     def find(self, keys: Sequence[str]) -> tuple[list[Record | None], int]:
-        """The records of keys, all at one moment, and the cluster time of it; raises as `peek`."""
+        """The records of keys, all at one moment, and the cluster time of it.
+
+        Raises:
+            TroubleError: the engine is closed or broken, or a key that is due could not be ended in time.
+        """
 
         def look(now_ms: int) -> tuple[list[Record | None], int] | None:
             found = [self.machine.get(key) for key in keys]
@@ -320,6 +326,10 @@ class Engine:
         Raises:
             TroubleError: the disk failed, or the engine was closed meanwhile.
         """
+        with self._snapshotting:
+            self._snapshot()
+
+    def _snapshot(self) -> None:
         log = self._log
         if log is None or not self._keeps:
             return
@@ -351,7 +361,8 @@ class Engine:
     def close(self) -> None:
         """Settle what is on its way, then release everything. Closing twice is harmless."""
         if self._trouble is None and self.machine.next_expiry_ms() != NEVER:
-            self.bring_time()  # the time until here counts
+            with contextlib.suppress(TroubleError):  # else keys live a little longer
+                self.bring_time()  # the time until here counts
         self._turns.alone(self._stop, ALONE_S)
         if self._upkeep is not None:
             self._upkeep.stop()

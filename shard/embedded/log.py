@@ -78,7 +78,9 @@ class EntryLog:
         directory = _claim(root)
         try:
             log = cls(directory, durability, limits)
-            if durability is not Durability.MEMORY:
+            if durability is Durability.MEMORY:
+                log._begin()
+            else:
                 Peers(directory.disk, directory.identity.incarnation)
                 log._recover(state)
                 directory.record_log_begun()
@@ -152,11 +154,14 @@ class EntryLog:
         self._inline.run()
         self._directory.close()
 
+    def _begin(self) -> None:
+        self._wal.reset(GROUP, FRESH_BASE_INDEX, 0)
+        self._sync()
+
     def _recover(self, state: Restorable) -> None:
         found = self._wal.recovered().get(GROUP)
         if found is None:
-            self._wal.reset(GROUP, FRESH_BASE_INDEX, 0)
-            self._sync()
+            self._begin()
             found = Recovered(base_index=FRESH_BASE_INDEX)
         self._disk.makedirs(group_directory(GROUP))
         meta = find_newest(self._disk, self._cluster, GROUP)

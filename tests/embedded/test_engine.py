@@ -107,6 +107,16 @@ def test_memory_refuses_to_forget_what_a_log_holds(engine: Engine, tmp_path: Pat
         open_engine(None)
 
 
+def test_memory_with_a_directory_locks_it_and_keeps_nothing(tmp_path: Path) -> None:
+    for _ in range(2):
+        engine = open_engine(tmp_path, Durability.MEMORY)
+        assert value_of(engine, "k") is None
+        put(engine, "k")
+        with pytest.raises(TroubleError, match="held by process"):
+            open_engine(tmp_path)
+        engine.close()
+
+
 # --- what is on disk
 
 
@@ -350,8 +360,9 @@ def test_who_waits_too_long_for_a_turn_has_written_nothing(engine: Engine, monke
     assert value_of(engine, "late") is None
 
 
-def test_an_entry_is_never_seen_by_half(engine: Engine) -> None:
+def test_an_entry_is_never_seen_by_half() -> None:
     """Two keys are always set together; who reads the one and then the other never finds the second older."""
+    engine = open_engine(None, Durability.MEMORY)
     put_both = [Put([PutItem("a", b"%d" % number), PutItem("b", b"%d" % number)]) for number in range(400)]
     wrong: list[tuple[int, int]] = []
     done = threading.Event()
@@ -375,6 +386,7 @@ def test_an_entry_is_never_seen_by_half(engine: Engine) -> None:
     done.set()
     for reader in readers:
         reader.join(10)
+    engine.close()
     assert wrong == []
 
 
