@@ -6,6 +6,7 @@ it only with granian's and never listens; that also lets the kernel choose a por
 """
 
 import asyncio
+import ipaddress
 import socket
 from typing import Any
 
@@ -15,6 +16,8 @@ from granian.net import SocketSpec  # type: ignore[attr-defined]  # it is anothe
 from granian.server.embed import Server
 
 BACKLOG = 1024
+ACCEPTING_S = 10.0
+ACCEPTING_POLL_S = 0.002
 
 _LOG_LIKE_EVERYBODY: dict[str, Any] = {
     "formatters": {},
@@ -66,6 +69,23 @@ class HttpServer:
         """Begin to serve; the task ends when the server does."""
         self._task = asyncio.get_running_loop().create_task(self._server.serve(), name="http-server")
         return self._task
+
+    async def accepting(self) -> None:
+        """Return once it takes connections, which is a moment after `start`.
+
+        Raises:
+            OSError: it does not within ACCEPTING_S.
+        """
+        host = "localhost" if ipaddress.ip_address(self.host).is_unspecified else self.host
+        async with asyncio.timeout(ACCEPTING_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection(host, self.port, family=self._reservation.family)
+                except ConnectionRefusedError:
+                    await asyncio.sleep(ACCEPTING_POLL_S)
+                else:
+                    writer.close()
+                    return
 
     def abandon(self) -> None:
         """Give the port free after the server has ended by itself."""

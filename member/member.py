@@ -235,6 +235,7 @@ class Member:
     async def _serve(self, settings: Any) -> str:  # noqa: ANN401 - GatewaySettings
         live = self._live
         served = await live.servers.enter_async_context(serving(settings, health_pace=_health_pace()))
+        await served.server.accepting()
         live.served.append(served.gateway)
         return f"http://{format_address(served.server.host, served.server.port)}"
 

@@ -92,7 +92,8 @@ def _opener() -> Callable[[Mapping[str, Any], Callable[[str, str], Exception]], 
     try:
         opener: Callable[[Mapping[str, Any], Callable[[str, str], Exception]], Node] = found[0].load()
     except ImportError as error:
-        raise ImportError(f"a server in this process needs {error.name}, which is not installed: {INSTALL}") from error
+        missing = (error.name or str(error)).partition(".")[0]
+        raise ImportError(f"a server in this process needs {missing}, which is not installed: {INSTALL}") from error
     return opener
 
 

@@ -3,6 +3,7 @@
 pytest imports this with every run in an environment that has Concord, so it imports nothing of it until a fixture is used.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,15 @@ def concord_server() -> Iterator["Server"]:
     """A server for all tests of the session; `.url`, and `.clear()` to empty it."""
     from concord import testing  # noqa: PLC0415 - only who uses it pays for it
 
-    try:
-        context = testing.server()
-        server = context.__enter__()
-    except ImportError as error:
-        pytest.fail(str(error), pytrace=False)
-    try:
+    missing = ""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(testing.server())
+        except ImportError as error:
+            missing = str(error)
+        if missing:  # not in the handler: the reader needs what to do, and no traceback of imports
+            pytest.fail(missing, pytrace=False)
         yield server
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture
