@@ -138,7 +138,8 @@ def test_values_are_told_as_they_are_stored_when_asked_so() -> None:
 
 def test_a_put_among_many_may_have_a_time_to_live_and_a_content_type_of_its_own() -> None:
     items = {"a": 1, "b": Put(2, ttl=5), "c": Put(b"\x01", ttl=6, content_type="image/png"), "d": b"\x02"}
-    sent = [next(batch.plan()).request for batch in _many.put_batches(items, 60)]
+    steps = [next(batch.plan()) for batch in _many.put_batches(items, 60)]
+    sent = [step.request for step in steps if isinstance(step, _calls.Call)]
     raw, plain, bulk = sent
     assert (raw.target, raw.headers["content-type"], raw.body) == ("/api/v1/kv/c?ttl=6", "image/png", b"\x01")
     assert (plain.target, plain.headers["content-type"]) == ("/api/v1/kv/d?ttl=60", "application/octet-stream")

@@ -1,25 +1,39 @@
 """What a person sees: errors on one line, tables, a progress line. Colour and progress only on a terminal."""
 
+import math
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
-BOLD, RED, DIM = "1", "31", "2"
+from concord.cli.exits import FAILED
+
+BOLD, RED, GREEN, YELLOW, DIM = "1", "31", "32", "33", "2"
+BAR_COLUMNS = 30
+BAR_EVERY_S = 0.1
 
 
 class CliError(Exception):
     """A command cannot do what it was asked to; the message is one line for a person, with a hint where there is one."""
 
-    def __init__(self, message: str, hint: str = "", exit_code: int = 1) -> None:
+    def __init__(self, message: str, hint: str = "", exit_code: int = FAILED) -> None:
         super().__init__(f"{message} ({hint})" if hint else message)
+        self.message = message
         self.exit_code = exit_code
 
 
 def complain(message: str) -> None:
     """Write one line to stderr."""
-    sys.stderr.write(f"concord: {' '.join(message.split())}\n")
+    sys.stderr.write(f"concord: {harmless(' '.join(message.split()))}\n")
     sys.stderr.flush()
+
+
+def harmless(text: str) -> str:
+    """The text without what a terminal would obey: control characters are spelled out; newlines and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
 
 
 def paint(text: str, style: str, stream: TextIO) -> str:
@@ -58,3 +72,41 @@ class Progress:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
             self._shown = False
+
+
+class Bar:
+    """How far something has come: a bar when it is known how much there is, else a count; shown ten times a second.
+
+    Args:
+        stream: stderr.
+        what: the things that are counted, as "keys".
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, stream: TextIO, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress = Progress(stream)
+        self._what = what
+        self._clock = clock
+        self._began_at = clock()
+        self._shown_at = -math.inf
+
+    def show(self, count: int, share: float | None) -> None:
+        """So many are done, which is this share of all (0 to 1; None when that is not known)."""
+        now = self._clock()
+        if now - self._shown_at < BAR_EVERY_S:
+            return
+        self._shown_at = now
+        rate = count / max(now - self._began_at, 0.001)
+        self._progress.show(f"{bar(share)}{count:,} {self._what}, {rate:,.0f} a second")
+
+    def clear(self) -> None:
+        """Remove the line."""
+        self._progress.clear()
+
+
+def bar(share: float | None) -> str:
+    """`[#######       ]  50 %  `; nothing when the share is not known."""
+    if share is None:
+        return ""
+    within = min(1.0, max(0.0, share))
+    return f"[{'#' * round(within * BAR_COLUMNS):<{BAR_COLUMNS}}] {within:4.0%}  "

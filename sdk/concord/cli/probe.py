@@ -1,21 +1,28 @@
 """HTTP with a bound on time and size, for the commands of the command line. No proxies: it asks what it is told to."""
 
 import http.client
+from collections.abc import Sequence
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from concord.cli.console import CliError
+from concord.cli.exits import DENIED, FAILED, UNAVAILABLE, UNREACHABLE, USAGE
+from concord.cli.gateways import TOKEN_VARIABLE, urls_of
 
 LIMIT_BODY_BYTES = 16 << 20
-UNREACHABLE_EXIT = 3
+LIVENESS_PATH = "/health"
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Status code and body."""
+    """Status code and body; `date` is the header of this name, "" when there was none."""
 
     status: int
     body: bytes
+    date: str = ""
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -41,12 +48,12 @@ def send(method: str, url: str, path: str, timeout_s: float, *, body: bytes = b"
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise CliError(f"{url}: {error}", exit_code=2) from error
+        raise CliError(f"{url}: {error}", exit_code=USAGE) from error
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     if parts.scheme not in kinds or not parts.hostname:
-        raise CliError(f"{url} is not a URL like http://127.0.0.1:4000", exit_code=2)
+        raise CliError(f"{url} is not a URL like http://127.0.0.1:4000", exit_code=USAGE)
     if not token.isascii() or not token.isprintable():
-        raise CliError("the token has characters that no token has", "check CONCORD_TOKEN", exit_code=2)
+        raise CliError("the token has characters that no token has", "check CONCORD_TOKEN", exit_code=USAGE)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     connection = kinds[parts.scheme](parts.hostname, port, timeout=timeout_s)
     try:
@@ -55,12 +62,12 @@ def send(method: str, url: str, path: str, timeout_s: float, *, body: bytes = b"
         body = response.read(LIMIT_BODY_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise CliError(f"nobody answers at {url}: {reason}", "is it up? concord up", UNREACHABLE_EXIT) from error
+        raise CliError(f"nobody answers at {url}: {reason}", "is it up? concord up", UNREACHABLE) from error
     finally:
         connection.close()
     if len(body) > LIMIT_BODY_BYTES:
-        raise CliError(f"{url} sent over {LIMIT_BODY_BYTES} bytes", exit_code=UNREACHABLE_EXIT)
-    return Answer(response.status, body)
+        raise CliError(f"{url} sent over {LIMIT_BODY_BYTES} bytes", exit_code=UNREACHABLE)
+    return Answer(response.status, body, response.headers.get("date", ""))
 
 
 def error_message(body: bytes) -> str:
@@ -69,3 +76,49 @@ def error_message(body: bytes) -> str:
         return msgspec.json.decode(body, type=_ErrorBody).error.message
     except msgspec.DecodeError:
         return body[:200].decode(errors="replace")
+
+
+def first_alive(urls: Sequence[str], timeout_s: float) -> str:
+    """The first gateway that answers.
+
+    Raises:
+        CliError: none does.
+    """
+    unreachable = CliError("no URL of a gateway is given", "check --url", USAGE)
+    for url in urls:
+        try:
+            get(url, LIVENESS_PATH, timeout_s)
+        except CliError as error:
+            unreachable = error
+        else:
+            return url
+    raise unreachable
+
+
+def ask(method: str, url: str, path: str, kind: type[T], timeout_s: float, *, body: bytes = b"", token: str = "") -> T:
+    """What a gateway answers, `url` being one or several with commas between them: then the first that answers at all.
+
+    Raises:
+        CliError: nobody answers in time, or the answer is an error or not understood.
+    """
+    urls = urls_of(url)
+    one = urls[0] if len(urls) == 1 else first_alive(urls, timeout_s)
+    answer = send(method, one, path, timeout_s, body=body, token=token)
+    if answer.status != 200:
+        raise refused(one, answer)
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except msgspec.DecodeError as error:
+        raise CliError(
+            f"{one} is not a Concord gateway of this version: {error}", "check --url", UNREACHABLE
+        ) from error
+
+
+def refused(url: str, answer: Answer) -> CliError:
+    """The error for an answer that is no success."""
+    code, hint = FAILED, ""
+    if answer.status in {401, 403}:
+        code, hint = DENIED, f"set {TOKEN_VARIABLE} to a token that may do this"
+    elif answer.status in {429, 503, 504}:
+        code, hint = UNAVAILABLE, "try again in a moment"
+    return CliError(f"{url} answered {answer.status}: {error_message(answer.body)}", hint, code)

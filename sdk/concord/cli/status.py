@@ -1,25 +1,23 @@
 """`concord status`: what a gateway says about its cluster, as tables or, joined with the local processes, as JSON."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from concord.cli.arguments import Commands, Parser
-from concord.cli.console import RED, CliError, paint, table
-from concord.cli.probe import UNREACHABLE_EXIT, error_message, get
+from concord.cli.arguments import Commands
+from concord.cli.console import RED, paint, table
+from concord.cli.gateways import add_gateway_arguments, urls_of
+from concord.cli.probe import ask
 from concord.cli.processes import Process, read_process_list
 
 DESCRIPTION = """Show whether the cluster is whole, its nodes, and who leads which group. Exit code 0: every group has a
-leader and replicas that agree; 1: one has not, or the gateway is not ready; 3: nobody answers at the URL."""
+leader and replicas that agree; 1: one has not."""
 STATUS_PATH = "/api/v1/status"
 TIMEOUT_S = 5.0
-DEFAULT_URL = "http://127.0.0.1:4000"
 DEFAULT_DATA_DIR = "concord-data"
-TOKEN_VARIABLE = "CONCORD_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -126,17 +124,6 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def add_gateway_arguments(parser: Parser) -> None:
-    """Say which gateway to ask, and with which token."""
-    parser.add_argument("--url", default=os.environ.get("CONCORD_URL") or DEFAULT_URL, help="a gateway (%(default)s)")
-    parser.add_argument(
-        "--token",
-        default=os.environ.get(TOKEN_VARIABLE, ""),
-        metavar="TOKEN",
-        help=f"if the gateway asks for one; better in {TOKEN_VARIABLE}, where no list of processes shows it",
-    )
-
-
 def run(options: argparse.Namespace) -> int:
     """Print the status; exit codes as in the module's docstring."""
     status = fetch(options.url, TIMEOUT_S, options.token)
@@ -152,18 +139,9 @@ def fetch(url: str, timeout_s: float, token: str = "") -> Status:
     """Ask a gateway.
 
     Raises:
-        CliError: nobody answers in time (exit code 3), or the answer is an error or not understood (1).
+        CliError: nobody answers in time, or the answer is an error or not understood.
     """
-    answer = get(url, STATUS_PATH, timeout_s, token)
-    if answer.status != 200:
-        hint = f"set {TOKEN_VARIABLE}" if answer.status == 401 else "concord status again in a moment"
-        raise CliError(f"{url} answered {answer.status}: {error_message(answer.body)}", hint)
-    try:
-        return msgspec.json.decode(answer.body, type=Envelope).data
-    except msgspec.DecodeError as error:
-        raise CliError(
-            f"{url} is not a Concord gateway of this version: {error}", "check --url", UNREACHABLE_EXIT
-        ) from error
+    return ask("GET", url, STATUS_PATH, Envelope, timeout_s, token=token).data
 
 
 def numbers(groups: Sequence[int]) -> str:
@@ -201,7 +179,8 @@ def _local_processes(data_dir: Path, url: str) -> Sequence[Process]:
     if listed is None:
         return []
     gateways = {f"http://{process.address}" for process in listed.processes if process.role == "gateway"}
-    return listed.processes if url.rstrip("/").replace("//localhost:", "//127.0.0.1:") in gateways else []
+    asked = {one.rstrip("/").replace("//localhost:", "//127.0.0.1:") for one in urls_of(url)}
+    return listed.processes if asked & gateways else []
 
 
 def _tables(status: Status) -> str:

@@ -8,9 +8,9 @@ from typing import TypeVar
 import msgspec
 
 from concord.cli.arguments import Commands, Parser, number_up_to
-from concord.cli.console import CliError, table
-from concord.cli.probe import UNREACHABLE_EXIT, error_message, send
-from concord.cli.status import TOKEN_VARIABLE, add_gateway_arguments
+from concord.cli.console import table
+from concord.cli.gateways import add_gateway_arguments
+from concord.cli.probe import ask
 
 DESCRIPTION = """Manage the tokens of a cluster whose gateways ask for them (concord gateway --auth on). It takes a token with
 admin itself, in CONCORD_TOKEN or --token. The first one is made by `concord token bootstrap`, which asks the nodes."""
@@ -169,19 +169,5 @@ def _print_json(value: object) -> None:
 
 
 def _ask(options: argparse.Namespace, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
-    """Ask a gateway.
-
-    Raises:
-        CliError: nobody answers in time (exit code 3), or the answer is an error or not understood (1).
-    """
     content = msgspec.json.encode(body) if body is not None else b""
-    answer = send(method, options.url, path, TIMEOUT_S, body=content, token=options.token)
-    if answer.status != 200:
-        hint = f"set {TOKEN_VARIABLE} to a token with admin" if answer.status in {401, 403} else ""
-        raise CliError(f"{options.url} answered {answer.status}: {error_message(answer.body)}", hint)
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.DecodeError as error:
-        raise CliError(
-            f"{options.url} is not a Concord gateway of this version: {error}", "check --url", UNREACHABLE_EXIT
-        ) from error
+    return ask(method, options.url, path, kind, TIMEOUT_S, body=content, token=options.token)

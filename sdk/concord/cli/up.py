@@ -19,10 +19,11 @@ from concord.cli import layout as layouts
 from concord.cli.arguments import Commands, number_up_to
 from concord.cli.console import BOLD, DIM, CliError, Progress, complain, paint, table
 from concord.cli.files import DirectoryLock
+from concord.cli.gateways import TOKEN_VARIABLE
 from concord.cli.layout import HOST, LIMIT_GROUPS, LIMIT_NODES, LIMIT_REPLICAS, Layout, Wanted
 from concord.cli.probe import error_message, get
 from concord.cli.processes import Death, Program, Supervisor, last_line
-from concord.cli.status import DEFAULT_DATA_DIR, TOKEN_VARIABLE, Status, fetch, numbers
+from concord.cli.status import DEFAULT_DATA_DIR, Status, fetch, numbers
 
 DESCRIPTION = """Run a whole cluster of real processes on this machine. The first start decides how many nodes, groups and
 replicas there are; later starts bring the same cluster back with its data. Ctrl-C stops it."""
