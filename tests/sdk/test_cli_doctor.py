@@ -98,10 +98,10 @@ def test_what_the_next_failure_would_cost_is_told(
 def test_a_clock_that_is_off_is_told() -> None:
     date = "Thu, 26 Nov 2026 15:00:00 GMT"
     now = 1795705200.0
-    assert levels(clock_findings("g", date, now + 1)) == []
-    assert levels(clock_findings("g", date, now + 60)) == [("g clock", "warn")]
-    assert levels(clock_findings("g", date, now - 60)) == [("g clock", "warn")]
-    assert levels(clock_findings("g", "", now)) == []
+    assert levels(clock_findings("g", date, now - 1, now + 60)) == []
+    assert levels(clock_findings("g", date, now + 60, now + 61)) == [("g clock", "warn")]
+    assert levels(clock_findings("g", date, now - 61, now - 60)) == [("g clock", "warn")]
+    assert levels(clock_findings("g", "", now, now)) == []
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -232,8 +232,7 @@ def test_a_value_over_the_limit_is_refused_without_being_read_to_its_end(memory:
 
 
 def test_every_command_is_in_the_help_and_only_its_own_module_is_loaded() -> None:
-    script = "import sys; from concord.cli import main; main(['get', '--help'])"
-    check = f"try:\n    {script}\nexcept SystemExit: print(*sys.modules)"
+    check = "import sys; from concord.cli import main; main(['get', '--help']); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", check],
         env={"PYTHONPATH": str(ROOT / "sdk")},
