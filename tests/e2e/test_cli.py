@@ -4,9 +4,9 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -51,7 +51,8 @@ def test_the_page_has_every_command_and_every_exit_code() -> None:
     assert {int(code): meaning for code, meaning in codes} == exits.MEANINGS
 
 
-def test_values_and_times_to_live_survive_export_and_import(cluster: Guarded, tmp_path: Path, capfd: Output) -> None:
+@pytest.mark.usefixtures("cluster")
+def test_values_and_times_to_live_survive_export_and_import(tmp_path: Path, capfd: Output) -> None:
     raw = tmp_path / "raw"
     raw.write_bytes(bytes(range(256)))
     assert main(["put", "trip/raw", f"@{raw}", "--content-type", "image/png", "--ttl", "500"]) == 0
@@ -86,21 +87,25 @@ def test_without_a_token_the_code_says_so(cluster: Guarded, monkeypatch: pytest.
     assert len(cluster.ports) == 3
 
 
-def test_a_watch_goes_on_over_the_restart_of_its_gateway(cluster: Guarded) -> None:
-    """A process of its own, which is asked to end as a person would."""
+def test_a_watch_and_a_write_go_on_when_their_gateway_is_killed(
+    cluster: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch is a process of its own, which is ended as a person would."""
+    monkeypatch.setenv("CONCORD_URL", ",".join(f"http://127.0.0.1:{port}" for port in cluster.ports[:2]))
     words = [sys.executable, "-P", "-m", "concord.cli", "watch", "seen-by-cli/", "--state"]
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'sdk'}"}
-    with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines: list[str] = []
-        reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()))
-        reader.start()
-        wait_until(lambda: lines == ["synced\n"], "the watch is synced")
-        cluster.cluster.kill("gateway1")
-        assert main(["put", "seen-by-cli/a", "1", "--timeout", "30"]) == 0
-        wait_until(lambda: lines[1:] == ["put\tseen-by-cli/a\t1\n"], "the change is told", 40)
-        process.send_signal(2)
-        assert process.wait(20) == exits.INTERRUPTED
-        reader.join()
+    output = tmp_path / "output"
+    with output.open("wb") as file, subprocess.Popen(words, env=environ, stdout=file, stderr=file) as process:
+        try:
+            wait_until(lambda: output.read_text() == "synced\n", "the watch is synced")
+            cluster.cluster.kill("gateway1")
+            assert main(["put", "seen-by-cli/a", "1", "--timeout", "30"]) == 0
+            told = "synced\nput\tseen-by-cli/a\t1\n"
+            wait_until(lambda: output.read_text() == told, "the change is told", 40)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == exits.INTERRUPTED
+            assert output.read_text() == told
+        finally:
+            process.kill()
     wait_until(lambda: all(one.pid for one in cluster.cluster.processes()), "the gateway is back", 30)
     assert main(["delete", "seen-by-cli/a", "--timeout", "30"]) == 0

@@ -76,6 +76,37 @@ def test_fish_completes_what_the_parser_knows(capsys: pytest.CaptureFixture[str]
         assert done.stdout.split("\t")[0].strip() == right, done.stdout + done.stderr
 
 
+ZSH_STUBS = """\
+compdef() { : }
+_describe() { local name=$argv[-1]; print -rl -- ${(P)name%%:*} }
+_files() { print FILES $1 }
+_message() { : }
+compadd() { shift; print -rl -- $argv }
+"""
+"""What the completion system of zsh would do, as far as it is asked."""
+
+
+def test_zsh_completes_what_the_parser_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    assert main(["completion", "zsh"]) == 0
+    script = ZSH_STUBS + capsys.readouterr().out
+    cases: dict[tuple[str, ...], set[str]] = {
+        ("",): CASES[("",)],
+        ("token", ""): {"create", "list", "revoke", "rotate", "bootstrap", "-h", "--help"},
+        ("put", "k", "v", "--type", ""): {"auto", "json", "text", "raw"},
+        ("up", "--data-dir", ""): {"FILES -/"},
+        ("get", "--url", ""): set(),
+    }
+    for case in cases:
+        quoted = " ".join(f"'{word}'" for word in ("concord", *case))
+        script += f"words=({quoted}); CURRENT={len(case) + 1}; _concord; print @@\n"
+    done = subprocess.run(["zsh", "-f"], input=script, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    answers = [set(part.split("\n")) - {""} for part in done.stdout.split("@@\n")[:-1]]
+    assert answers == list(cases.values())
+
+
 def test_no_text_breaks_out_of_a_script() -> None:
     place = Place((), {"a": 'it\'s "$(touch here)" `too`'}, [Flag(["--b"], "'; rm", ("x'y",))], takes_files=False)
     inner = Place(("a",), {}, [], takes_files=True)

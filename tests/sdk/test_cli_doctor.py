@@ -98,10 +98,10 @@ def test_what_the_next_failure_would_cost_is_told(
 def test_a_clock_that_is_off_is_told() -> None:
     date = "Thu, 26 Nov 2026 15:00:00 GMT"
     now = 1795705200.0
-    assert levels(clock_findings("g", date, now + 1)) == []
-    assert levels(clock_findings("g", date, now + 60)) == [("g clock", "warn")]
-    assert levels(clock_findings("g", date, now - 60)) == [("g clock", "warn")]
-    assert levels(clock_findings("g", "", now)) == []
+    assert levels(clock_findings("g", date, now - 1, now + 60)) == []
+    assert levels(clock_findings("g", date, now + 60, now + 61)) == [("g clock", "warn")]
+    assert levels(clock_findings("g", date, now - 61, now - 60)) == [("g clock", "warn")]
+    assert levels(clock_findings("g", "", now, now)) == []
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -209,7 +209,7 @@ def test_each_fault_of_a_data_directory_is_found(tmp_path: Path) -> None:
 def test_the_processes_of_a_local_cluster_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text("{}")
     assert ("processes", "warn") in levels(findings(tmp_path))
-    process = {
+    process: dict[str, Any] = {
         "name": "n1",
         "role": "node",
         "pid": None,

@@ -19,6 +19,11 @@ PYTHON = sys.executable
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("concord.cli.lock.first_alive", lambda urls, _timeout_s: urls[0])
+
+
 def locked(*words: str, flags: tuple[str, ...] = ()) -> int:
     return main(["lock", "run", "nightly", *flags, "--", *words])
 
@@ -118,3 +123,12 @@ def test_signals_go_to_the_command(number: signal.Signals, tmp_path: Path) -> No
             time.sleep(0.01)
         process.send_signal(number)
         assert process.wait(30) == 9
+
+
+def test_nobody_at_the_url_is_said_at_once(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    assert locked("true", flags=("--url", "http://127.0.0.1:1")) == exits.LOCK_REFUSED
+    assert "nobody answers" in capsys.readouterr().err
+    assert memory.asked == []

@@ -108,6 +108,36 @@ def test_an_import_that_was_interrupted_goes_on_where_it_was(
     assert main(["import", str(file), "--resume"]) == exits.USAGE
 
 
+@pytest.mark.parametrize("words", [["export", "-o", "file"], ["import", "file"]])
+def test_ctrl_c_says_how_to_go_on(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, words: list[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    if words[0] == "import":
+        Path("file").write_text('{"key":"a","value":1}\n')
+    memory.put("b", b"1")
+    send = memory.send
+    monkeypatch.setattr(memory, "send", interrupted)
+    assert main(words) == exits.INTERRUPTED
+    assert "go on with --resume" in capsys.readouterr().err
+    monkeypatch.setattr(memory, "send", send)
+    assert main([*words, "--resume"]) == 0
+    assert not position_path(Path("file")).exists()
+
+
+def test_a_file_whose_directory_takes_no_position_is_imported_all_the_same(
+    memory: Memory, tmp_path: Path, capsys: Output
+) -> None:
+    (tmp_path / "file").write_text('{"key":"a","value":1}\n')
+    position_path(tmp_path / "file").mkdir()
+    assert main(["import", str(tmp_path / "file")]) == 0
+    assert set(memory.kept) == {"a"}
+    assert "means to import it again" in capsys.readouterr().err
+
+
 def test_what_cannot_be_written_is_told_and_the_rest_is_written(memory: Memory, tmp_path: Path, capsys: Output) -> None:
     file = tmp_path / "k.jsonl"
     file.write_text('{"key":"a","value":"too large"}\n{"key":"b","value":2}\n')
@@ -144,7 +174,7 @@ def test_a_line_that_is_none_is_named_and_what_is_before_it_is_written(
     assert main(["import", str(file)]) == exits.USAGE
     assert set(memory.kept) == {"first"}
     said = capsys.readouterr().err.splitlines()
-    assert [one for one in said if one.startswith("concord: line 2: ")] == [said[1], said[3]]
+    assert [one for one in said if one.startswith("concord: line 2: ")] == [said[0], said[2]]
 
 
 def test_a_line_without_an_end_is_not_read_into_memory(memory: Memory, tmp_path: Path, capsys: Output) -> None:

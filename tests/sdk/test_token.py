@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from concord.cli import main
+from concord.cli import exits, main
 from concord.cli.token import Scope, scope, scopes_text, token_id
 
 ROW = {
@@ -95,7 +95,7 @@ def test_a_token_is_revoked_and_rotated_by_its_id(gateway: Asked, capsys: pytest
 
 
 def test_a_refusal_says_what_to_do_and_shows_no_token(gateway: Asked, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["token", "list", "--token", "sk_concord_wrong"]) == 1
+    assert main(["token", "list", "--token", "sk_concord_wrong"]) == exits.DENIED
     shown = capsys.readouterr()
     assert "CONCORD_TOKEN" in shown.err
     assert "sk_concord_wrong" not in shown.err

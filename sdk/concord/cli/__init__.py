@@ -18,7 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(words)
+        try:
+            code = _run(words)
+        except SystemExit as leaving:  # argparse, with a help text or a complaint
+            if not isinstance(leaving.code, int):
+                raise
+            code = leaving.code
         sys.stdout.flush()
     except CliError as error:
         complain(str(error))

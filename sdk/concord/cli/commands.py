@@ -61,7 +61,8 @@ def parser_for(words: Sequence[str], version: str, server_commands: Sequence[str
         raise CliError(
             f"there is no command {wanted}", f"did you mean {near[0]}?" if near else "see concord --help", exits.USAGE
         )
-    for module in [MODULES[wanted]] if wanted in MODULES else dict.fromkeys(MODULES.values()):
+    every = [] if wanted == "--version" else dict.fromkeys(MODULES.values())
+    for module in [MODULES[wanted]] if wanted in MODULES else every:
         importlib.import_module(f"concord.cli.{module}").add_parser(commands)
     for command in server_commands:  # run elsewhere; named here for the help
         commands.add_parser(command, help=f"run one {command} process (needs concord[server])")

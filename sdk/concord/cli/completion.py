@@ -143,12 +143,9 @@ def zsh(found: Sequence[Place]) -> str:
             for flag in place.flags
             if flag.values is not None
         ]
-        words = [(name, meaning) for name, meaning in place.commands.items()]
-        words += [(name, flag.meaning) for flag in place.flags for name in flag.names]
-        described = " ".join(_quoted(f"{_zsh_name(name)}:{meaning}") for name, meaning in words)
         body = (["        case $words[CURRENT-1] in", *lines, "        esac"] if lines else []) + [
-            f"        described=({described})",
-            "        _describe -o concord described",
+            *_zsh_described("verbs", place.commands, ""),
+            *_zsh_described("flags", {name: flag.meaning for flag in place.flags for name in flag.names}, "-o "),
             *(["        _files"] if place.takes_files else []),
         ]
         cases.append(f"    {_quoted(' '.join(('concord', *place.path)))})\n" + "\n".join(body) + "\n        ;;\n")
@@ -157,7 +154,7 @@ def zsh(found: Sequence[Place]) -> str:
         "# concord, for zsh: source <(concord completion zsh), behind compinit\n"
         "_concord() {\n"
         "    local place=concord word\n"
-        "    local -a described\n"
+        "    local -a verbs flags\n"
         "    for word in ${words[2,CURRENT-1]}; do\n"
         '        case "$place $word" in\n'
         f'        ({_paths(found)}) place="$place $word" ;;\n'
@@ -169,8 +166,12 @@ def zsh(found: Sequence[Place]) -> str:
     )
 
 
-def _zsh_name(name: str) -> str:
-    return name.replace(":", "\\:")
+def _zsh_described(what: str, words: dict[str, str], kind: str) -> list[str]:
+    """Lines that offer words with their meanings."""
+    if not words:
+        return []
+    described = " ".join(_quoted(f"{name}:{meaning}") for name, meaning in words.items())
+    return [f"        {what}=({described})", f"        _describe {kind}{what} {what}"]
 
 
 def _zsh_values(values: tuple[str, ...]) -> str:

@@ -52,6 +52,7 @@ def gateway_findings(url: str, token: str) -> Iterator[Finding]:
     asked_at = time.time()
     try:
         answer = get(url, LIVENESS_PATH, TIMEOUT_S)
+        answered_at = time.time()
         ready = get(url, READY_PATH, TIMEOUT_S)
         status = get(url, STATUS_PATH, TIMEOUT_S, token)
         anonymous = get(url, STATUS_PATH, TIMEOUT_S).status if token else status.status
@@ -60,25 +61,24 @@ def gateway_findings(url: str, token: str) -> Iterator[Finding]:
             raise
         yield fail(name, error.message, "start it (concord up, concord gateway), or check --url and the firewall")
         return
-    yield from clock_findings(name, answer.date, asked_at)
+    yield from clock_findings(name, answer.date, asked_at, answered_at)
     if ready.status != 200:
         yield fail(f"{name} ready", error_message(ready.body), "see whether the nodes are up and the gateway's --nodes")
     yield from token_findings(url, token, status, asks_for_tokens=anonymous == 401)
 
 
-def clock_findings(name: str, date: str, now: float) -> Iterator[Finding]:
-    """Compare the time of a gateway's answer (header Date, whole seconds) with ours."""
+def clock_findings(name: str, date: str, asked_at: float, answered_at: float) -> Iterator[Finding]:
+    """Compare the time of a gateway's answer (header Date, whole seconds) with when we asked and heard it."""
     try:
         told = email.utils.parsedate_to_datetime(date)
     except ValueError:
         return
-    skew_s = told.replace(tzinfo=told.tzinfo or dt.UTC).timestamp() - now
-    if abs(skew_s) > SKEW_S_MAX:
-        yield warn(
-            f"{name} clock",
-            f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's",
-            "set both by NTP; keys do not live by it, but tokens expire by it and logs are dated by it",
-        )
+    told_at = told.replace(tzinfo=told.tzinfo or dt.UTC).timestamp()
+    ahead_s, behind_s = told_at - answered_at, asked_at - (told_at + 1.0)
+    if max(ahead_s, behind_s) > SKEW_S_MAX:
+        said = f"{ahead_s:.0f} s ahead of" if ahead_s > 0 else f"{behind_s:.0f} s behind"
+        hint = "set both by NTP; keys do not live by it, but tokens expire by it and logs are dated by it"
+        yield warn(f"{name} clock", f"{said} this machine's", hint)
 
 
 def token_findings(url: str, token: str, status: Answer, *, asks_for_tokens: bool) -> Iterator[Finding]:

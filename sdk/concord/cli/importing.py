@@ -16,7 +16,7 @@ import msgspec
 from concord.cli import exits
 from concord.cli.arguments import Commands
 from concord.cli.connect import add_client_arguments, connected, explained
-from concord.cli.console import Bar, CliError
+from concord.cli.console import Bar, CliError, complain
 from concord.cli.keys import LIMIT_COMPLAINTS, complain_of
 from concord.cli.output import print_json
 from concord.cli.positions import Position, load, remove, save
@@ -83,14 +83,27 @@ def _import_file(options: argparse.Namespace, path: Path, file: BinaryIO) -> Pos
         if begun.name != _name(file):
             raise CliError(f"{path} has changed since", "leave out --resume to begin anew", exits.USAGE)
         file.seek(begun.bytes)
+    kept = None if options.dry_run or not _can_keep(path, begun) else path
     try:
-        done = _import(options, file, begun, path)
+        done = _import(options, file, begun, kept)
     except (CliError, KeyboardInterrupt):
-        sys.stderr.write(f"not all of {path} is imported: go on with --resume\n")
+        if not options.dry_run:
+            how = "go on with --resume" if kept else "import it again"
+            sys.stderr.write(f"not all of {path} is imported: {how}\n")
         raise
-    if not options.dry_run:
+    if kept:
         remove(path)
     return done
+
+
+def _can_keep(path: Path, begun: Position) -> bool:
+    """Whether a position can be kept beside the file; it is no reason not to import it."""
+    try:
+        save(path, begun)
+    except CliError as error:
+        complain(f"{error}; an interruption means to import it again")
+        return False
+    return True
 
 
 def _name(file: BinaryIO) -> str:
@@ -100,15 +113,15 @@ def _name(file: BinaryIO) -> str:
 
 
 def _import(options: argparse.Namespace, file: BinaryIO, begun: Position, path: Path | None) -> Position:
-    """Write what is left; what a batch of it came to is kept before the next."""
-    done, total = begun, None if path is None else path.stat().st_size
+    """Write what is left; what a batch of it came to is kept beside `path` before the next, if there is one."""
+    done, total = begun, os.fstat(file.fileno()).st_size
     bar = Bar(sys.stderr, "keys")
     try:
         with connected(options) as client:
             for batch in batches(file, begun):
                 failed = 0 if options.dry_run else _write(client, batch, options.url, LIMIT_COMPLAINTS - done.failed)
                 done = Position(begun.name, "", batch.end, done.count + batch.lines, done.failed + failed)
-                if path is not None and not options.dry_run:
+                if path is not None:
                     save(path, done)
                 bar.show(done.count, done.bytes / total if total else None)
     finally:

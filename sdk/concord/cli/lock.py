@@ -9,7 +9,8 @@ from concord.cli import exits
 from concord.cli.arguments import Commands, Parser, number_up_to, seconds_up_to
 from concord.cli.connect import add_client_arguments, connected
 from concord.cli.console import CliError, complain
-from concord.cli.gateways import URL_VARIABLE
+from concord.cli.gateways import URL_VARIABLE, urls_of
+from concord.cli.probe import first_alive
 from concord.cli.running import run_until
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
             "expected a command behind --, as in concord lock run nightly -- ./report", exit_code=exits.USAGE
         )
     try:
+        first_alive(urls_of(options.url), options.timeout)  # so that only another's lock is waited for
         with connected(options) as client:
             return _run_locked(client.lock(options.name, ttl=options.ttl, wait=options.wait), options)
     except CliError as error:
