@@ -74,8 +74,13 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     if_fence: int | msgspec.UnsetType = UNSET
 
 
+NO_CONDITION = Conditions()
+
+
 def conditions(if_absent: bool | None, if_revision: int | None, if_value: Any, if_fence: int | None) -> Conditions:  # noqa: FBT001 - as the user named it
     """The conditions that were given; None and UNSET are none."""
+    if if_absent is None and if_revision is None and if_value is UNSET and if_fence is None:
+        return NO_CONDITION
     return Conditions(
         if_absent=UNSET if if_absent is None else if_absent,
         if_revision=UNSET if if_revision is None else if_revision,
@@ -150,9 +155,6 @@ def _put_body(value: object, ttl: int | None, condition: Conditions) -> bytes:
     if condition is NO_CONDITION and ttl is None:
         return b'{"value":' + _values.encode(value) + b"}"
     return _values.encode({"value": value, **_members(condition, ttl=ttl)})
-
-
-NO_CONDITION = Conditions()
 
 
 def check_raw(condition: Conditions) -> None:

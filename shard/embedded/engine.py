@@ -127,7 +127,7 @@ class Engine:
         if self._trouble is not None:
             _refuse(tickets, self._trouble)
             return
-        if self._log is not None and self._log.size_bytes > self.limits.log_bytes:
+        if self._log is not None and self._log.is_pinned and self._log.size_bytes > self.limits.log_bytes:
             self._wake_upkeep()
             _refuse(tickets, TroubleError(Trouble.OVERLOADED, "the log waits for a snapshot"))
             return

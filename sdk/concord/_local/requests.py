@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from concord import _values
-from concord._calls import UNSET, Conditions, check_raw
+from concord._calls import NO_CONDITION, UNSET, Conditions, check_raw
 from concord._coordination import Instance
 from concord._errors import ConcordError, CrossGroup, InvalidRequest, TooLarge
 from concord._many import Put as ManyPut
@@ -158,7 +158,7 @@ def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutIt
     for name, put in puts.items():
         try:
             lives = ttl if put.ttl is None else put.ttl
-            made.append(put_item(name, put.value, lives, _NO_CONDITION, put.content_type))
+            made.append(put_item(name, put.value, lives, NO_CONDITION, put.content_type))
         except (InvalidRequest, TooLarge) as error:
             errors[name] = error
     return made, errors
@@ -201,6 +201,8 @@ def delete(name: object, condition: Conditions) -> Delete:
 
 def wanted(condition: Conditions) -> Condition | None:
     """What is expected of a key; None for nothing."""
+    if condition is NO_CONDITION:
+        return None
     found = Condition(
         exists=None if condition.if_absent is UNSET else not condition.if_absent,
         revision=None if condition.if_revision is UNSET else whole(condition.if_revision, "if_revision"),
@@ -211,7 +213,6 @@ def wanted(condition: Conditions) -> Condition | None:
 
 
 _NOTHING = Condition()
-_NO_CONDITION = Conditions()
 
 
 def transaction(
@@ -241,13 +242,13 @@ def _step(given: Mapping[str, Any]) -> Step:
     name = given["key"]
     match given["op"]:
         case "put":
-            return Put([put_item(name, given["value"], given.get("ttl"), _NO_CONDITION, None)])
+            return Put([put_item(name, given["value"], given.get("ttl"), NO_CONDITION, None)])
         case "get":
             return Fetch([key(name)])
         case "delete":
             return Delete([key(name)])
         case "touch":
-            return Touch([touch_item(name, given["ttl"], _NO_CONDITION)])
+            return Touch([touch_item(name, given["ttl"], NO_CONDITION)])
         case _:
             return Increment([increment_item(given)])
 

@@ -133,7 +133,10 @@ class LocalStore:
     ) -> int:
         """See Store."""
         item = requests.put_item(key, value, ttl, condition, content_type)
-        return self._write_one(Put([item]), timeout, len(item.value)).revision
+        operation = Put([item])
+        if item.condition is not None or item.ttl_ms or item.content_type:
+            requests.check(operation)  # of the others all was looked at
+        return answers.granted(self._apply(operation, timeout, len(item.value)).results[0]).revision
 
     def delete(self, key: str, condition: Conditions, timeout: float) -> bool:
         """See Store."""
