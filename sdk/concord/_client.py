@@ -77,7 +77,7 @@ class Concord:
     def close(self) -> None:
         """Close all connections; nothing may be called afterwards."""
         self._workers.shutdown()
-        self._runner.transport.close()
+        self._driver.transport.close()
 
     @overload
     def get(
@@ -307,7 +307,7 @@ class Concord:
             consistency: linearizable, each key for itself; or stale.
             timeout: seconds, for each request.
         """
-        batches = _many.get_batches(keys, type, consistency or self._consistency, self._runner.core.own_writes)
+        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
         return _many.read(self._run_batches(batches, timeout))
 
     def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
@@ -480,7 +480,7 @@ class Concord:
             after: the `id` of an event to go on from; "" begins with the state.
             patience: seconds to try without a connection before the error is raised; None for ever.
         """
-        return Watch(self._runner, prefix, type, after=after, patience_s=patience)
+        return Watch(self._driver, prefix, type, after=after, patience_s=patience)
 
     def flags(self, prefix: str = "flags/", *, timeout: float | None = None) -> Flags:
         """A local copy of all keys with a prefix for a `with`: reads ask nobody, changes are pushed.

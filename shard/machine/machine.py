@@ -302,7 +302,7 @@ class Machine:
 
     def clear(self) -> None:
         """Forget all keys and sessions, beside the log: for tests, where a replica is alone and its log is kept nowhere."""
-        self._replace(Restored(Header(SNAPSHOT_FORMAT, self.now_ms, self.epoch, self.ranges)))
+        self._replace(Restored(Header(SNAPSHOT_FORMAT, self.now_ms, self.epoch, self.ranges), self.keyspace_kind()))
 
     def _replace(self, restored: Restored) -> None:
         self._set_up(restored.now_ms, restored.keyspace, restored.sessions, restored.ownership)

@@ -135,7 +135,7 @@ def _plain_items(items: Mapping[Any, object], lives_ms: int) -> list[PutItem]:
     made = []
     for name, value in items.items():
         if isinstance(value, special):
-            data, kind = bytes(value), _values.RAW_TYPE  # type: ignore[call-overload] # a TypeError for a Put, which is looked at closely
+            data, kind = bytes(value), _values.RAW_TYPE  # type: ignore[arg-type] # a TypeError for a Put: those are looked at closely
             _check_size(len(data), "value")
         else:
             data, kind = encode(value), ""
