@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from concord.cli import exits
 from tests.chaos.revocation import Strike, revoke_under_load
 from tests.e2e.cluster import Client, LocalCluster, Reply, local_cluster, wait_until
 from tests.e2e.guarded import Guarded, bootstrap
@@ -85,7 +86,7 @@ def test_a_token_may_do_what_its_scopes_say_and_nothing_once_it_is_revoked(
 
 def test_status_of_the_command_line_takes_a_token(cluster: LocalCluster, root: str) -> None:
     refused = cluster.command("status", "--url", cluster.url)
-    assert refused.returncode == 1
+    assert refused.returncode == exits.DENIED
     assert "CONCORD_TOKEN" in refused.stderr
     assert cluster.command("status", "--url", cluster.url, "--token", root).returncode == 0
 
