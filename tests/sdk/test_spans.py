@@ -17,7 +17,7 @@ from concord import AsyncConcord, Concord, Retry
 from concord._core import Heard
 from concord._spans import route_of
 from concord._transports import AsyncStream, Request, Response, Stream, TransportError
-from tests.sdk.fake import LOST, UNAVAILABLE, ok, refused
+from tests.sdk.fake import LOST, ok, refused
 
 HIDDEN = "never-in-a-span"
 PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -115,13 +115,13 @@ def test_a_span_of_the_program_is_its_parent_and_is_current_again_afterwards() -
 
 
 def test_attempts_after_the_first_are_events_of_the_same_span() -> None:
-    recorded, wire = Recorded(), Wire(LOST, UNAVAILABLE, ok({"value": 8}))
+    recorded, wire = Recorded(), Wire(LOST, LOST, ok({"value": 8}))
     retry = Retry(wait_s_first=0.0)
     with Concord(transport=wire, tracing=recorded.provider, retry=retry, timeout=9.0) as client:
         client.increment("k")
     span = recorded.only()
-    assert [event.name for event in span.events] == ["no answer", "retry", "retry"]
-    assert [(event.attributes or {}).get("http.request.resend_count") for event in span.events] == [None, 1, 2]
+    assert [event.name for event in span.events] == ["no answer", "retry", "no answer", "retry"]
+    assert [(event.attributes or {}).get("http.request.resend_count") for event in span.events] == [None, 1, None, 2]
     assert len({request.headers["traceparent"] for request in wire.requests}) == 1
     assert len({request.headers["idempotency-key"] for request in wire.requests}) == 1
     assert span.status.is_unset
