@@ -103,4 +103,4 @@ class StoreUse(RuleBasedStateMachine):
 
 
 TestStoreUse = StoreUse.TestCase
-TestStoreUse.settings = settings(deadline=None, derandomize=True, max_examples=10, stateful_step_count=20)
+TestStoreUse.settings = settings(deadline=None, derandomize=True, max_examples=6, stateful_step_count=20)

@@ -4,6 +4,7 @@ from typing import Any, assert_type
 
 from msgspec import Struct
 
+import concord
 from concord import AsyncConcord, Concord, Entry, Event, Read, Txn, TxnResult, Written
 
 
@@ -42,3 +43,13 @@ async def asynchronous(client: AsyncConcord) -> None:
         assert_type(event, Event[Pool])
     async with client.lock("k") as lock:
         assert_type(lock.fence, int)
+
+
+async def embedded() -> None:
+    with concord.open("data/", durability="os") as db:
+        assert_type(db, concord.Embedded)
+        assert_type(db.get("k", type=Pool), Pool | None)
+        sync(db)
+    async with await concord.open_async(durability="memory") as other:
+        assert_type(other, concord.AsyncEmbedded)
+        await asynchronous(other)
