@@ -19,14 +19,14 @@ def concord_server() -> Iterator["Server"]:
     """A server for all tests of the session; `.url`, and `.clear()` to empty it."""
     from concord import testing  # noqa: PLC0415 - only who uses it pays for it
 
-    missing = ""
     with contextlib.ExitStack() as stack:
+        server: Server | str
         try:
             server = stack.enter_context(testing.server())
         except ImportError as error:
-            missing = str(error)
-        if missing:  # not in the handler: the reader needs what to do, and no traceback of imports
-            pytest.fail(missing, pytrace=False)
+            server = str(error)
+        if isinstance(server, str):  # not in the handler: the reader needs what to do, and no traceback of imports
+            pytest.fail(server, pytrace=False)
         yield server
 
 
