@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 import concord
-from concord._open import Durability
+from concord._member import Durability
 
 KEYS = 100_000
 VALUE_BYTES = 100
