@@ -300,3 +300,10 @@ def test_tokens_are_asked_for_where_it_was_said(tmp_path: Path) -> None:
         with Concord(url, timeout=20) as client, pytest.raises(concord.Unauthorized):
             client.get("a")
         assert db.get("a") is None
+
+
+def test_what_only_a_node_takes_is_refused_where_there_is_none() -> None:
+    with pytest.raises(ValueError, match=r"^groups, join: only with listen="):
+        concord.open("data", join=["127.0.0.1:1"], groups=2)  # type: ignore[call-overload] # that is the point
+    with pytest.raises(ValueError, match=r"^path: a node of a cluster needs a data directory"):
+        concord.open(listen=ALONE)  # type: ignore[call-overload] # likewise
