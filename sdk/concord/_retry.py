@@ -11,12 +11,12 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """How a client retries.
 
     Attributes:
-        attempts_max: at most so many attempts of one call; 1 never retries.
+        attempts_max: at most so many attempts of one call; 1 never retries, None leaves it to the call's `timeout`.
         wait_s_first: upper bound of the first wait; it doubles from one to the next.
         wait_s_max: upper bound of all waits, but those that a server asks for.
     """
 
-    attempts_max: int = 12
+    attempts_max: int | None = None
     wait_s_first: float = 0.05
     wait_s_max: float = 2.0
 
@@ -30,7 +30,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             spare: how many other gateways were not asked yet.
             draw: a random number in 0..1.
         """
-        if not error.retryable or attempt >= self.attempts_max:
+        if not error.retryable or (self.attempts_max is not None and attempt >= self.attempts_max):
             return None
         if isinstance(error, ConnectionFailed) and spare > 0:
             wait_s = 0.0

@@ -84,6 +84,13 @@ def test_attempts_are_counted() -> None:
     assert raised.value.applied is False
 
 
+def test_without_a_count_a_call_is_tried_until_its_deadline() -> None:
+    world = World(*itertools.repeat(REFUSED, 500))
+    with pytest.raises(concord.ConnectionFailed):
+        world.run(write(), 60.0)
+    assert world.now - 100.0 > 57.0  # a wait has two seconds at most
+
+
 @pytest.mark.parametrize("later", [REFUSED, UNAVAILABLE, refused(401, "UNAUTHORIZED"), refused(500, "INTERNAL")])
 def test_once_a_write_may_have_been_applied_only_the_group_makes_it_definite(later: object) -> None:
     world = World(LOST, later, retry=Retry(attempts_max=2))  # type: ignore[arg-type] # all are Heard
@@ -177,7 +184,7 @@ def test_requests_go_round_those_that_are_well() -> None:
 
 
 def test_all_are_asked_even_when_none_is_well() -> None:
-    world = World(*itertools.repeat(REFUSED, 12), urls=("http://a", "http://b"))
+    world = World(*itertools.repeat(REFUSED, 100), urls=("http://a", "http://b"))
     with pytest.raises(concord.ConnectionFailed):
         world.run(read())
     assert {send.url for send in world.sent[2:]} == {"http://a", "http://b"}

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 import concord
-from concord import Concord, ConcordError, Retry
+from concord import Concord, ConcordError
 from concord.cli import exits
 from concord.cli.arguments import Parser, seconds_up_to
 from concord.cli.console import CliError
@@ -13,8 +13,6 @@ from concord.cli.gateways import TOKEN_VARIABLE, add_gateway_arguments, urls_of
 
 TIMEOUT_S_DEFAULT = 5.0
 LIMIT_TIMEOUT_S = 3600.0
-ATTEMPTS_MAX = 1_000_000
-"""Never reached: --timeout is the bound."""
 _UNAVAILABLE = "nothing was applied; try again, or see concord doctor"
 
 _CODES: tuple[tuple[type[ConcordError], int, str], ...] = (
@@ -55,9 +53,7 @@ def connected(options: argparse.Namespace) -> Iterator[Concord]:
         CliError: whatever the client raised inside.
     """
     try:
-        client = Concord(
-            urls_of(options.url), token=options.token, timeout=options.timeout, retry=Retry(attempts_max=ATTEMPTS_MAX)
-        )
+        client = Concord(urls_of(options.url), token=options.token, timeout=options.timeout)
     except ValueError as error:
         raise CliError(str(error), "check --url and --token", exits.USAGE) from error
     with client:
