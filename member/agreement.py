@@ -16,6 +16,8 @@ from wire.rpc import Method
 
 ASK_S = 1.0
 PAUSE_S = 0.1
+AUDIBLE_S = 3.0
+"""That who has found a disagreement goes on answering, so that the others find it, too."""
 
 
 class DisagreementError(Exception):

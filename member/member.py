@@ -20,7 +20,7 @@ from gateway.app import Gateway
 from gateway.health import HealthPace
 from gateway.running import open_channels, serving
 from member import roll
-from member.agreement import Agreement, DisagreementError
+from member.agreement import AUDIBLE_S, Agreement, DisagreementError
 from member.calls import Answered, Asked, Streaming, ask
 from member.settings import MemberSettings, gateway_settings, http_settings, node_settings
 from member.thread import LifeThread
@@ -191,6 +191,8 @@ class Member:
             await self._agreement.reach()
             roll.settle(self._directory.disk, self._settings)
         except DisagreementError as error:
+            self._fail(str(error))
+            await asyncio.sleep(AUDIBLE_S)
             self._refuse(str(error))
         except OSError as error:
             self._fatal(describe_storage_error(f"writing {roll.FILE}", error))

@@ -49,6 +49,10 @@ class Sessions:
         self.prefix = prefix
         self.ttl = ttl
 
+    def key(self, session: str) -> str:
+        """The key that a session is kept under: `prefix` and a hash of the `session`'s id."""
+        return key_of(self.prefix, session)
+
     def create(self, data: object) -> str:
         """A new session with `data`; the result is its id, a secret of its user."""
         session = new_id()
@@ -57,24 +61,24 @@ class Sessions:
 
     def load(self, session: str) -> Any:
         """The data of a session; None when it is over."""
-        entry: Entry[Any] | None = self.driver.run(_calls.get(key_of(self.prefix, session), Any, "linearizable", None))
+        entry: Entry[Any] | None = self.driver.run(_calls.get(self.key(session), Any, "linearizable", None))
         return None if entry is None else entry.value
 
     def save(self, session: str, data: object) -> None:
         """Set the `data` of a session; its time begins anew. One that is over begins again."""
-        self.driver.run(_calls.put(key_of(self.prefix, session), data, self.ttl, _calls.NO_CONDITION, None))
+        self.driver.run(_calls.put(self.key(session), data, self.ttl, _calls.NO_CONDITION, None))
 
     def touch(self, session: str) -> bool:
         """Begin the time of a session anew; False when it is over."""
         try:
-            self.driver.run(_calls.touch(key_of(self.prefix, session), self.ttl, _calls.NO_CONDITION))
+            self.driver.run(_calls.touch(self.key(session), self.ttl, _calls.NO_CONDITION))
         except NotFound:
             return False
         return True
 
     def delete(self, session: str) -> None:
         """End a session."""
-        self.driver.run(_calls.delete(key_of(self.prefix, session), _calls.NO_CONDITION))
+        self.driver.run(_calls.delete(self.key(session), _calls.NO_CONDITION))
 
 
 class AsyncSessions:
@@ -85,6 +89,10 @@ class AsyncSessions:
         self.prefix = prefix
         self.ttl = ttl
 
+    def key(self, session: str) -> str:
+        """See `Sessions.key`."""
+        return key_of(self.prefix, session)
+
     async def create(self, data: object) -> str:
         """A new session with `data`; the result is its id, a secret of its user."""
         session = new_id()
@@ -93,22 +101,22 @@ class AsyncSessions:
 
     async def load(self, session: str) -> Any:
         """The data of a session; None when it is over."""
-        call = _calls.get(key_of(self.prefix, session), Any, "linearizable", None)
+        call = _calls.get(self.key(session), Any, "linearizable", None)
         entry: Entry[Any] | None = await self.driver.run(call)
         return None if entry is None else entry.value
 
     async def save(self, session: str, data: object) -> None:
         """Set the `data` of a session; its time begins anew. One that is over begins again."""
-        await self.driver.run(_calls.put(key_of(self.prefix, session), data, self.ttl, _calls.NO_CONDITION, None))
+        await self.driver.run(_calls.put(self.key(session), data, self.ttl, _calls.NO_CONDITION, None))
 
     async def touch(self, session: str) -> bool:
         """Begin the time of a session anew; False when it is over."""
         try:
-            await self.driver.run(_calls.touch(key_of(self.prefix, session), self.ttl, _calls.NO_CONDITION))
+            await self.driver.run(_calls.touch(self.key(session), self.ttl, _calls.NO_CONDITION))
         except NotFound:
             return False
         return True
 
     async def delete(self, session: str) -> None:
         """End a session."""
-        await self.driver.run(_calls.delete(key_of(self.prefix, session), _calls.NO_CONDITION))
+        await self.driver.run(_calls.delete(self.key(session), _calls.NO_CONDITION))

@@ -74,7 +74,7 @@ def decode_stored(value: bytes, content_type: str, kind: Any) -> Any:
         return _decode_any(value)
     is_bytes = kind is bytes
     if content_type:
-        if not is_bytes and kind is not Any:
+        if not is_bytes and kind is not Any and kind != AS_STORED:
             raise InvalidValue("the value is bytes, ask for it with type=bytes")
         return value
     return decode(msgspec.Raw(value), "", kind)

@@ -87,6 +87,11 @@ def test_without_a_token_the_code_says_so(cluster: Guarded, monkeypatch: pytest.
     assert len(cluster.ports) == 3
 
 
+def _take_interrupts() -> None:
+    """A shell that runs the tests in the background has them ignored, and what it starts inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_a_watch_and_a_write_go_on_when_their_gateway_is_killed(
     cluster: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +100,10 @@ def test_a_watch_and_a_write_go_on_when_their_gateway_is_killed(
     words = [sys.executable, "-P", "-m", "concord.cli", "watch", "seen-by-cli/", "--state"]
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'sdk'}"}
     output = tmp_path / "output"
-    with output.open("wb") as file, subprocess.Popen(words, env=environ, stdout=file, stderr=file) as process:
+    with (
+        output.open("wb") as file,
+        subprocess.Popen(words, env=environ, stdout=file, stderr=file, preexec_fn=_take_interrupts) as process,  # noqa: PLW1509 - no thread holds a lock that it needs
+    ):
         try:
             wait_until(lambda: output.read_text() == "synced\n", "the watch is synced")
             cluster.cluster.kill("gateway1")

@@ -154,6 +154,8 @@ def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutIt
     puts = {name: item if isinstance(item, ManyPut) else ManyPut(item) for name, item in items.items()}
     for put in puts.values():
         if not _values.is_raw(put.value):
+            if put.content_type is not None:
+                raise InvalidRequest("content_type: only values of bytes have one")
             _values.encode(put.value)
     for name, put in puts.items():
         try:
