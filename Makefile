@@ -53,8 +53,8 @@ up: $(SERVER) ## Start a local cluster (ARGS='--nodes 5 --port 4001'); Ctrl-C st
 	@exec $(BIN)/python -P -m concord.cli up $(ARGS)
 
 .PHONY: test
-test: $(DEV) ## Run the tests (ARGS='-k settings')
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## Run the tests (ARGS='-k settings' for some)
+	@$(BIN)/python -m $(if $(strip $(ARGS)),pytest $(ARGS),tests.everything)
 
 .PHONY: lint
 lint: $(DEV) ## Check style, types and the rooms' import rules

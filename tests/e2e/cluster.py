@@ -33,8 +33,12 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0
 
 
 def free_port() -> int:
-    """A port with free ones around it, below those that the kernel gives to outgoing connections."""
-    for port in random.SystemRandom().sample(range(12000, 31000, 250), 40):
+    """A port with free ones around it, below those that the kernel gives to outgoing connections.
+
+    `TESTS_PORTS_FROM` keeps tests that run at the same time apart: each second block of 250 belongs to others.
+    """
+    blocks = range(int(os.environ.get("TESTS_PORTS_FROM", "12000")), 31000, 500)
+    for port in random.SystemRandom().sample(blocks, 30):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
