@@ -222,4 +222,4 @@ class WalHistory(RuleBasedStateMachine):
 
 
 TestWalHistory = WalHistory.TestCase
-TestWalHistory.settings = settings(max_examples=150, stateful_step_count=60, deadline=None, derandomize=True)
+TestWalHistory.settings = settings(max_examples=80, stateful_step_count=60, deadline=None, derandomize=True)

@@ -96,7 +96,7 @@ class Model:
         self.told.append((kind, key, index))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(entries, st.integers(1, 3))
 def test_every_change_that_can_be_seen_is_told_once_in_order(
     steps: list[tuple[int, list[Simple]]], removals: int

@@ -114,14 +114,14 @@ def apply_and_check(log: Log, command: bytes) -> None:
         assert copy_by_snapshot(log.machine).checksum() == log.machine.checksum()
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(st.binary(max_size=64))
 def test_apply_never_raises_whatever_the_bytes(garbage: bytes) -> None:
     apply_and_check(Log(), garbage)
     apply_and_check(Log(), PREFIX + garbage)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, len(SOME_OF_EVERYTHING) - 1), st.integers(0, 255)), min_size=1, max_size=3))
 def test_apply_never_raises_on_a_damaged_entry(damage: list[tuple[int, int]]) -> None:
     command = bytearray(SOME_OF_EVERYTHING)
@@ -178,7 +178,7 @@ wild_operations: st.SearchStrategy[Operation] = st.one_of(
 identities = st.builds(OperationId, numbers, numbers, numbers, st.sampled_from(["", "key", "\0"]), st.just(b"d"))
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(identities, wild_operations), max_size=6), st.sampled_from([0, 1_000, 1 << 62]))
 def test_apply_never_raises_whatever_the_figures(operations: list[tuple[OperationId, Operation]], time_ms: int) -> None:
     log = furnished()

@@ -13,7 +13,7 @@ histories = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(histories)
 def test_operations_on_keys_do_what_the_model_does(history: list[tuple[int, list[Operation], bool]]) -> None:
     log, model, now_ms = Log(), Keys(), 0

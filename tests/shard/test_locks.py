@@ -190,7 +190,7 @@ class LateRemovalModel(LockModel):
 
 
 LockModel.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
-LateRemovalModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+LateRemovalModel.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
 TestLocksAgainstAQueue = LockModel.TestCase
 TestLocksThatWaitForTheirRemoval = LateRemovalModel.TestCase
 

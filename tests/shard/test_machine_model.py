@@ -130,5 +130,5 @@ class Model(RuleBasedStateMachine):
         assert not due or 0 < machine.next_expiry_ms() <= min(due)
 
 
-Model.TestCase.settings = settings(derandomize=True, deadline=None, max_examples=80, stateful_step_count=50)
+Model.TestCase.settings = settings(derandomize=True, deadline=None, max_examples=40, stateful_step_count=50)
 TestMachineAgainstADict = Model.TestCase

@@ -43,7 +43,7 @@ class Limit:
         return cost > 0 and twin.take(cost)[0]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.integers(4, 9), asks)
 def test_each_fixed_window_gives_its_limit_and_nothing_more(limit: int, history: list[tuple[int, int]]) -> None:
     under_test, taken = Limit(limit, FIXED), dict[int, int]()
