@@ -284,6 +284,10 @@ class SafeReplica(Library):
         if self.state == LEADER and (self._around.log_stalled or self.is_fenced):
             self._follow(self.current_term)  # nothing can be committed or rightly answered here; the others can
             self.leader_node = None
+        if self.state == FOLLOWER and not self.count_queued() and not self.due(self._around.now()):
+            self.apply_committed()  # nearly always all that a follower has to do
+            self.compact()
+            return
         last = self._log.last_index
         self.run_tick()
         if self.state == LEADER:
@@ -298,7 +302,8 @@ class SafeReplica(Library):
     def synced(self, lsn: int) -> None:
         """The write-ahead log is durable up to `lsn`."""
         self._log.synced(lsn)
-        self._around.wake(self)
+        if self.state == LEADER and self._log.durable_index > self._commit_index:
+            self._around.wake(self)
 
     def peer_connected(self, peer: str) -> None:
         """Messages can reach `peer` again."""
@@ -314,7 +319,16 @@ class SafeReplica(Library):
         """Handle a message of another member; anyone else is ignored."""
         if sender in self._nodes:
             self._handlers[type(message)](self, sender, message)
-            self._around.wake(self)
+            if self._has_work_after(message):
+                self._around.wake(self)
+
+    def _has_work_after(self, message: Message) -> bool:
+        """Whether a tick may do something now: most replies and heartbeats only bring what is known."""
+        if isinstance(message, AppendEntries):
+            return self._commit_index > self.last_applied
+        if isinstance(message, AppendReply):
+            return self.state == LEADER and (message.match_index > self._commit_index or bool(self._reads))
+        return True
 
     def release_old_log(self) -> None:
         """Make it possible to delete old segments of the write-ahead log: rewrite a short tail, else take a snapshot."""
