@@ -157,7 +157,11 @@ _COMPARE: Schema = {
         value=_VALUE,
         op={"enum": ["==", "!=", "<", ">"], "default": "=="},
     ),
-    "oneOf": [{"required": [operand]} for operand in ("exists", "revision", "value")],
+    "oneOf": [
+        {"required": ["exists"], "properties": {"op": {"enum": ["==", "!="]}}},
+        {"required": ["revision"]},
+        {"required": ["value"]},
+    ],
 }
 _STEP: Schema = {
     "oneOf": [

@@ -120,6 +120,8 @@ def _comparison(body: CompareBody, where: str, limits: DataLimits) -> Comparison
     value = None if isinstance(body.value, msgspec.UnsetType) else json_value(body.value, where + "value", limits)
     if sum(operand is not None for operand in (exists, revision, value)) != 1:
         raise invalid(f"{where}key: give exactly one of exists, revision and value beside it")
+    if exists is not None and body.op not in ("==", "!="):
+        raise invalid(f"{where}op: whether a key exists is compared with == or !=")
     return Comparison(body.key, exists, revision, value, _RELATIONS[body.op])
 
 

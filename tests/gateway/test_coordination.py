@@ -90,6 +90,7 @@ def test_a_transaction_that_cannot_be_done_whole_is_not_done() -> None:
         ({"compare": [{"key": "a", "exists": True}], "failure": [{"op": "get", "key": "b"}]}, "CROSS_GROUP"),
         ({"compare": [{"key": "a"}]}, "INVALID_REQUEST"),
         ({"compare": [{"key": "a", "exists": True, "revision": 1}]}, "INVALID_REQUEST"),
+        ({"compare": [{"key": "a", "exists": True, "op": "<"}]}, "INVALID_REQUEST"),
         ({"compare": [{"key": "a", "exists": None}]}, "INVALID_REQUEST"),
         ({"compare": [{"key": "a", "revision": -1}]}, "INVALID_REQUEST"),
         ({"compare": [{"key": "a", "value": 1, "op": "~"}]}, "INVALID_REQUEST"),
