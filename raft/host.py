@@ -86,6 +86,7 @@ class RaftHost:
         self.config = config or RaftConfig()
         self.replicas: dict[int, SafeReplica] = {}
         self.figures = HostFigures()
+        self.now = clock
         self._cluster = cluster
         self._incarnation = incarnation
         self._network = network
@@ -186,9 +187,6 @@ class RaftHost:
                 self._schedule_turn()
 
     # --- what replicas need (replica.Surroundings, snapshotting.Turns) ---------------------------------------------
-
-    def now(self) -> float:
-        return self._clock()
 
     def random(self) -> float:
         return self._rng.random()
