@@ -6,6 +6,7 @@ Clocks count seconds from any start and never go back; one process hands the sam
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from wire.rpc import Method
@@ -47,9 +48,8 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def boottime() -> float:
-    """Seconds since the machine started, suspends included: what was confirmed before a suspend is old after it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+boottime: Clock = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+"""Seconds since the machine started, suspends included: what was confirmed before a suspend is old after it."""
 
 
 def loop_call_later(delay: float, callback: Callable[[], object], /) -> Timer:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .host import RaftHost
     from .messages import Packet
     from .network import WireNetwork, receiving
-    from .offload import ThreadOffload, exit_process
+    from .offload import PromptOffload, ThreadOffload, exit_process
     from .replica import SafeReplica
     from .sealed import seal, unseal
     from .storage_errors import StorageError, describe_storage_error
@@ -26,6 +26,7 @@ else:
             "DataDirectory": "datadir",
             "Durability": "wal",
             "Packet": "messages",
+            "PromptOffload": "offload",
             "RaftConfig": "config",
             "RaftHost": "host",
             "SafeReplica": "replica",
@@ -44,6 +45,7 @@ __all__ = [
     "DataDirectory",
     "Durability",
     "Packet",
+    "PromptOffload",
     "RaftConfig",
     "RaftHost",
     "SafeReplica",

@@ -1,16 +1,16 @@
 """All replicas of a node on one event loop, over one write-ahead log and one connection to each other node.
 
-A *turn* ticks the replicas that something happened to, then starts one sync for all that they wrote, then sends one
-packet to each node. Messages that promise something are held back until the sync that covers it is done; a leader's
+A *turn* ticks the replicas that something happened to, then sends one packet to each node, then starts one sync for all that
+they wrote. Messages that promise something are held back until the sync that covers it is done; a leader's
 entries leave at once, so that its own sync and those of its followers overlap. A replica to which nothing happens is
 looked at by a scan of its timers only, which is what makes an idle group cheap.
 """
 
-import contextlib
 import logging
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
 from typing import Protocol
 
 from .config import RaftConfig
@@ -86,6 +86,7 @@ class RaftHost:
         self.config = config or RaftConfig()
         self.replicas: dict[int, SafeReplica] = {}
         self.figures = HostFigures()
+        self.now = clock
         self._cluster = cluster
         self._incarnation = incarnation
         self._network = network
@@ -94,6 +95,7 @@ class RaftHost:
         self._rng = rng
         self._fatal = fatal
         self._awake: dict[SafeReplica, None] = {}  # an ordered set
+        self._unsynced: dict[SafeReplica, None] = {}  # those with entries on their way to disk, and perhaps others
         self._turn_scheduled = False
         self._held: deque[tuple[int, str, Addressed]] = deque()
         self._outgoing: dict[str, list[Addressed]] = {}
@@ -102,6 +104,11 @@ class RaftHost:
         self._failed = False
         self._durable_seen = 0  # lsn at the last scan
         self._waiting_since: float | None = None  # since when records wait and none became durable
+        self._taking_packet = EndingOnError(self, "taking a packet")
+        self._in_turn = EndingOnError(self, "a turn of the groups")
+        self._after_sync = EndingOnError(self, "a sync of the log")
+        self._at_snapshot = EndingOnError(self, "working on a snapshot")
+        self._at_timers = EndingOnError(self, "looking at timers")
         self.wal = Wal.open(
             disk,
             log_offload,
@@ -164,7 +171,7 @@ class RaftHost:
 
     def receive(self, packet: Packet) -> None:
         """Take what another node sent; the caller has checked who it is."""
-        with self._ending_on_error("taking a packet"):
+        with self._taking_packet:
             if packet.cluster != self._cluster or self._closed or packet.sender not in self._connected:
                 return  # only fellow members are remembered: what others say must not grow the file of peers
             if not self._peers.accept(packet.sender, packet.incarnation):
@@ -175,18 +182,18 @@ class RaftHost:
                 replica = self.replicas.get(addressed.group)
                 if replica is not None:
                     replica.receive(packet.sender, addressed.message)
+                    self._note_unsynced(replica)
+            if self._outgoing or self.wal.waiting_bytes:
+                self._schedule_turn()
 
     # --- what replicas need (replica.Surroundings, snapshotting.Turns) ---------------------------------------------
-
-    def now(self) -> float:
-        return self._clock()
 
     def random(self) -> float:
         return self._rng.random()
 
     def schedule(self, work: Callable[[], None]) -> None:
         def guarded() -> None:
-            with self._ending_on_error("working on a snapshot"):
+            with self._at_snapshot:
                 work()
 
         self._loop.call_later(0.0, guarded)
@@ -206,9 +213,7 @@ class RaftHost:
 
     def wake(self, replica: SafeReplica) -> None:
         self._awake[replica] = None
-        if not self._turn_scheduled and not self._closed:
-            self._turn_scheduled = True
-            self._loop.call_soon(self._turn)
+        self._schedule_turn()
 
     def send(self, to: str, group: int, message: Message, barrier: int) -> None:
         addressed = Addressed(group, message)
@@ -221,36 +226,35 @@ class RaftHost:
 
     # --- turns -----------------------------------------------------------------------------------------------------
 
+    def _schedule_turn(self) -> None:
+        if not self._turn_scheduled and not self._closed:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
     def _turn(self) -> None:
         self._turn_scheduled = False
         if self._closed:
             return
-        with self._ending_on_error("a turn of the groups"):
+        with self._in_turn:
             for _ in range(_PASSES_PER_TURN):
                 awake, self._awake = self._awake, {}
                 for replica in awake:
                     replica.tick()
+                    self._note_unsynced(replica)
                 if not self._awake:
                     break
+            self._send_packets()  # before the sync, which may be done on this loop: the others sync meanwhile
             self.wal.flush()
-            self._send_packets()
 
-    @contextlib.contextmanager
-    def _ending_on_error(self, doing: str) -> Iterator[None]:
-        """After an error in the middle of a change, memory and log may differ: no going on from there."""
-        try:
-            yield
-        except Exception as error:
-            logger.exception("%s failed", doing)
-            known = isinstance(error, StorageError | OSError)
-            said = describe_storage_error(doing, error) if known else f"{doing} failed: {type(error).__name__}: {error}"
-            self.fatal(said)
+    def _note_unsynced(self, replica: SafeReplica) -> None:
+        if replica.journal.unsynced:
+            self._unsynced[replica] = None
 
     def _scan(self) -> None:
         if self._closed:
             return
         now = self._clock()
-        with self._ending_on_error("looking at timers"):
+        with self._at_timers:
             self._look_at_log(now)
             self._look_at_connections()
             for replica in self.replicas.values():
@@ -277,13 +281,14 @@ class RaftHost:
                         (replica.peer_connected if is_now else replica.peer_disconnected)(peer)
 
     def _on_durable(self, lsn: int) -> None:
-        with self._ending_on_error("a sync of the log"):
+        with self._after_sync:
             while self._held and self._held[0][0] <= lsn:
                 _barrier, to, addressed = self._held.popleft()
                 self._outgoing.setdefault(to, []).append(addressed)
-            for replica in self.replicas.values():
-                if replica.journal.unsynced:
-                    replica.synced(lsn)
+            unsynced, self._unsynced = self._unsynced, {}
+            for replica in unsynced:
+                replica.synced(lsn)
+                self._note_unsynced(replica)
             if not self._turn_scheduled:
                 self._send_packets()
 
@@ -297,9 +302,10 @@ class RaftHost:
         if self._failed:
             return
         for to, messages in outgoing.items():
-            for part, size in _parts(messages):
+            size = sum(_payload_bytes(addressed.message) for addressed in messages)
+            for part, part_size in ((messages, size),) if size <= _PACKET_BYTES else _parts(messages):
                 sent = self._network.send(to, Packet(self._cluster, self.node_id, self._incarnation, part))
-                self._count_packet(len(part), size, sent=sent)
+                self._count_packet(len(part), part_size, sent=sent)
 
     def _count_packet(self, messages: int, size: int, *, sent: bool) -> None:
         figures = self.figures
@@ -309,6 +315,34 @@ class RaftHost:
             figures.payload_bytes_sent += size
         else:
             figures.packets_dropped += 1
+
+
+class EndingOnError:
+    """A context in which an error ends the node: in the middle of a change memory and log may differ, so there is no going on.
+
+    It is entered again and again, which is why it is no generator.
+    """
+
+    __slots__ = ("_doing", "_host")
+
+    def __init__(self, host: RaftHost, doing: str) -> None:
+        self._host = host
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        doing = self._doing
+        logger.error("%s failed", doing, exc_info=error)
+        known = isinstance(error, StorageError | OSError)
+        said = describe_storage_error(doing, error) if known else f"{doing} failed: {type(error).__name__}: {error}"
+        self._host.fatal(said)
+        return True
 
 
 def _parts(messages: list[Addressed]) -> Iterator[tuple[list[Addressed], int]]:

@@ -18,7 +18,16 @@ FRESH_BASE_INDEX = 1  # the library numbers entries from 2 on; index 1 is its im
 
 
 class Journal:
-    """One group's log and hard state."""
+    """One group's log and hard state.
+
+    Attributes:
+        base_index: index of the entry before the first one kept.
+        last_index: index of the last entry.
+        durable_index: the last one that is surely on disk.
+        barrier: lsn of this group's last record: what the group says may leave when that is durable.
+        unsynced: (lsn, index) of the entries on their way to disk.
+        bytes: of all commands that are kept.
+    """
 
     def __init__(self, wal: Wal, group: int, recovered: Recovered | None) -> None:
         found = recovered or Recovered(base_index=FRESH_BASE_INDEX)
@@ -27,28 +36,14 @@ class Journal:
         self._entries: list[Entry] = [(b"", found.base_index, found.base_term), *found.entries]
         self._term = found.term
         self._voted_for = found.voted_for
-        self._unsynced: deque[tuple[int, int]] = deque()  # (lsn, index) of entries on their way to disk
+        self.base_index: int = found.base_index
+        self.last_index: int = self._entries[-1][1]
+        self.unsynced: deque[tuple[int, int]] = deque()
         self.durable_index = self.last_index
-        # lsn of this group's last record: what the group says may leave when that is durable
         self.barrier = 0 if recovered else wal.reset(group, found.base_index, found.base_term)
         self.bytes = sum(len(entry[0]) for entry in found.entries)
 
-    @property
-    def unsynced(self) -> bool:
-        """Whether entries are on their way to disk."""
-        return bool(self._unsynced)
-
     # --- reading ---------------------------------------------------------------------------------------------------
-
-    @property
-    def base_index(self) -> int:
-        """Index of the entry before the first one kept."""
-        return self._entries[0][1]
-
-    @property
-    def last_index(self) -> int:
-        """Index of the last entry."""
-        return self._entries[-1][1]
 
     @property
     def last_term(self) -> int:
@@ -87,10 +82,11 @@ class Journal:
         """Drop the entries at `index` and after."""
         dropped = self._entries[index - self.base_index :]
         del self._entries[index - self.base_index :]
+        self.last_index = self._entries[-1][1]
         self.bytes -= sum(len(entry[0]) for entry in dropped)
         self.durable_index = min(self.durable_index, index - 1)
-        while self._unsynced and self._unsynced[-1][1] >= index:
-            self._unsynced.pop()
+        while self.unsynced and self.unsynced[-1][1] >= index:
+            self.unsynced.pop()
         self.barrier = self._wal.truncate(self._group, index)
 
     def compact_to(self, index: int) -> None:
@@ -101,13 +97,15 @@ class Journal:
         term = self._entries[position][2]
         self.bytes -= sum(len(entry[0]) for entry in self._entries[1 : position + 1])
         self._entries[: position + 1] = [(b"", index, term)]
+        self.base_index = index
         self.durable_index = max(self.durable_index, index)
         self.barrier = self._wal.compact(self._group, index, term)
 
     def reset(self, index: int, term: int) -> None:
         """Drop everything: a snapshot that ends at (`index`, `term`) took the log's place."""
         self._entries = [(b"", index, term)]
-        self._unsynced.clear()
+        self.base_index = self.last_index = index
+        self.unsynced.clear()
         self.bytes = 0
         self.durable_index = index
         self.barrier = self._wal.reset(self._group, index, term)
@@ -119,9 +117,10 @@ class Journal:
 
     def synced(self, lsn: int) -> None:
         """The write-ahead log is durable up to `lsn`."""
-        unsynced = self._unsynced
+        unsynced = self.unsynced
         while unsynced and unsynced[0][0] <= lsn:
-            self.durable_index = max(self.durable_index, unsynced.popleft()[1])
+            index = unsynced.popleft()[1]
+            self.durable_index = max(self.durable_index, index)
 
     # --- what the library calls ------------------------------------------------------------------------------------
 
@@ -129,8 +128,9 @@ class Journal:
         """Append an entry."""
         self.barrier = self._wal.append(self._group, idx, term, command)
         self._entries.append((command, idx, term))
+        self.last_index = idx
         self.bytes += len(command)
-        self._unsynced.append((self.barrier, idx))
+        self.unsynced.append((self.barrier, idx))
 
     def __len__(self) -> int:
         return len(self._entries)

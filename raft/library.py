@@ -26,7 +26,18 @@ from pysyncobj.node import Node
 from pysyncobj.syncobj import FAIL_REASON
 from pysyncobj.transport import Transport
 
-__all__ = ["CANDIDATE", "COMMAND", "FAIL_REASON", "FOLLOWER", "LEADER", "NO_OP", "Library", "Node", "Transport"]
+__all__ = [
+    "CANDIDATE",
+    "COMMAND",
+    "FAIL_REASON",
+    "FOLLOWER",
+    "LEADER",
+    "NO_OP",
+    "Library",
+    "Member",
+    "Node",
+    "Transport",
+]
 
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
 COMMAND, NO_OP = b"\x00", b"\x01"  # the library's first byte of a log entry
@@ -81,6 +92,14 @@ class _NoPoller:
 
     def poll(self, _timeout: float) -> None:
         pass
+
+
+class Member(Node):  # type: ignore[misc] # the library is untyped
+    """A member of one group: every mention of it is this very object, so that being equal is being the same."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
 
 
 class Library(SyncObj):  # type: ignore[misc] # the library is untyped

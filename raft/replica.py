@@ -26,7 +26,7 @@ from .figures import ReplicaFigures
 from .interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, StateMachine, Unknown
 from .journal import Entry, Journal
 from .lease import Lease
-from .library import CANDIDATE, COMMAND, FAIL_REASON, FOLLOWER, LEADER, Library, Node, Transport
+from .library import CANDIDATE, COMMAND, FAIL_REASON, FOLLOWER, LEADER, Library, Member, Node, Transport
 from .messages import (
     AppendEntries,
     AppendReply,
@@ -115,11 +115,11 @@ class SafeReplica(Library):
         self.leader_changes = 0
         self.figures = ReplicaFigures()
         self._machine = machine
-        self._log = journal
+        self._log = self.journal = journal
         self._shelf = shelf
         self._around = surroundings
         self._config = config
-        self._nodes = {name: Node(name) for name in replicas if name != surroundings.node_id}
+        self._nodes = {name: Member(name) for name in replicas if name != surroundings.node_id}
         self._quorum = len(replicas) // 2 + 1
         self._pre_voters: set[str] | None = None  # set while a pre-vote round is on
         self._voters: set[str] = set()
@@ -138,7 +138,7 @@ class SafeReplica(Library):
         self._installation: Installation | None = None
         self._fenced_at = -1  # the state is wrong unless it is from a snapshot that ends after this index
         super().__init__(
-            Node(surroundings.node_id),
+            Member(surroundings.node_id),
             self._nodes.values(),
             journal=journal,
             transport=_LibraryTransport(self.send_for_library),
@@ -209,11 +209,6 @@ class SafeReplica(Library):
         return self._shelf.installed
 
     @property
-    def journal(self) -> Journal:
-        """The group's log."""
-        return self._log
-
-    @property
     def machine(self) -> StateMachine:
         """The group's state machine."""
         return self._machine
@@ -275,7 +270,7 @@ class SafeReplica(Library):
 
     @property
     def is_fenced(self) -> bool:
-        return self._fenced_at >= self._shelf.index
+        return self._fenced_at >= 0 and self._fenced_at >= self._shelf.index
 
     # --- what the host calls ---------------------------------------------------------------------------------------
 
@@ -284,6 +279,10 @@ class SafeReplica(Library):
         if self.state == LEADER and (self._around.log_stalled or self.is_fenced):
             self._follow(self.current_term)  # nothing can be committed or rightly answered here; the others can
             self.leader_node = None
+        if self.state == FOLLOWER and not self.count_queued() and not self.due(self._around.now()):
+            self.apply_committed()  # nearly always all that a follower has to do
+            self.compact()
+            return
         last = self._log.last_index
         self.run_tick()
         if self.state == LEADER:
@@ -298,7 +297,8 @@ class SafeReplica(Library):
     def synced(self, lsn: int) -> None:
         """The write-ahead log is durable up to `lsn`."""
         self._log.synced(lsn)
-        self._around.wake(self)
+        if self.state == LEADER and self._may_commit():
+            self._around.wake(self)
 
     def peer_connected(self, peer: str) -> None:
         """Messages can reach `peer` again."""
@@ -314,7 +314,26 @@ class SafeReplica(Library):
         """Handle a message of another member; anyone else is ignored."""
         if sender in self._nodes:
             self._handlers[type(message)](self, sender, message)
-            self._around.wake(self)
+            if self._has_work_after(message):
+                self._around.wake(self)
+
+    def _has_work_after(self, message: Message) -> bool:
+        """Whether a tick may do something now: most replies and heartbeats only bring what is known."""
+        if isinstance(message, AppendEntries):
+            return self._commit_index > self.last_applied
+        if isinstance(message, AppendReply):
+            return self.state == LEADER and (bool(self._reads) or self._may_commit())
+        return True
+
+    def _may_commit(self) -> bool:
+        """Whether, as leader, something more is in enough logs; whether it may be committed the tick finds out."""
+        committed = self._commit_index
+        if self._log.durable_index <= committed:
+            return False
+        have = 1
+        for progress in self._progress.values():
+            have += progress.match_index > committed
+        return have >= self._quorum
 
     def release_old_log(self) -> None:
         """Make it possible to delete old segments of the write-ahead log: rewrite a short tail, else take a snapshot."""
@@ -621,7 +640,8 @@ class SafeReplica(Library):
                 self._shelf.shipped(sender, progress)
             progress.matched(message.match_index)
             self.record_match(self._nodes[sender], progress.match_index)
-            self._ship(sender, progress, heartbeat=False)
+            if progress.next_index <= self._log.last_index:
+                self._ship(sender, progress, heartbeat=False)
         elif progress.mismatched(message.prev_index, message.next_index):
             self._ship(sender, progress, heartbeat=False)
 

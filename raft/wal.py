@@ -1,7 +1,6 @@
 """One write-ahead log for all Raft groups of a node.
 
-Records of all groups gather while the previous batch is being written and synced in another thread; then they become
-the next batch. So the busier the node, the more each `fdatasync` carries, and nobody waits for a timer. Every record
+Records of all groups gather while the previous batch is being written and synced; then they become the next batch. So the busier the node, the more each `fdatasync` carries, and nobody waits for a timer. Every record
 has a log sequence number (lsn); once `durable` has reached it, the record survives a power cut, and only then may
 anything that depends on it leave the node.
 
@@ -216,7 +215,7 @@ class Wal:
         self._buffers, self._notes, self.waiting_bytes = [], [], 0
         writer = self._writer
         if writer is None:
-            self._offload(_nothing, lambda result: self._flushed(result, lsn, 0))
+            self._offload(_nothing, lambda result: self._flushed(result, lsn, 0), brief=True)
             return
         place = self._space.place(size)
         self._create(writer, place.create)
@@ -229,6 +228,7 @@ class Wal:
         self._offload(
             lambda: writer.write(place.sequence, place.offset, records, oldest),
             lambda result: self._flushed(result, lsn, oldest),
+            brief=True,
         )
 
     def close(self) -> None:

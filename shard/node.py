@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import resource
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ class Node:
         self._started = time.monotonic()
         self._tls = TlsConfig(settings.tls_cert, settings.tls_key, settings.tls_ca) if settings.tls_cert else None
         self._loop = asyncio.get_running_loop()
-        self._rng = random.SystemRandom()
+        self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
         self._channels: dict[str, RpcClient] = {}
         self._groups: dict[int, GroupService] = {}
         self._on_fatal = on_fatal

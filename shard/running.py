@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from raft import DataDirectory, StorageError, ThreadOffload, describe_storage_error
+from raft import DataDirectory, PromptOffload, StorageError, ThreadOffload, describe_storage_error
 from shard.node import Node
 from shard.settings import NodeSettings
 from shard.surroundings import OWN_PROCESS, Surroundings
@@ -55,7 +55,7 @@ def _made(
     surroundings: Surroundings,
 ) -> Node:
     loop = asyncio.get_running_loop()
-    offloads = ThreadOffload(loop, "log"), ThreadOffload(loop, "snapshots")
+    offloads = PromptOffload(loop, "log"), ThreadOffload(loop, "snapshots")
     try:
         return Node(settings, directory, offloads, refuse, tracer=tracer, surroundings=surroundings)
     except BaseException as error:

@@ -198,7 +198,13 @@ class _Inline:
     def __init__(self) -> None:
         self._jobs: deque[Callable[[], None]] = deque()
 
-    def __call__(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+    def __call__(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T | BaseException], None],
+        *,
+        brief: bool = False,  # noqa: ARG002 - all of it is done here
+    ) -> None:
         def job() -> None:
             result: T | BaseException
             try:

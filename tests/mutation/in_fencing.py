@@ -39,7 +39,7 @@ FENCING = (
     ),
     _in_replica(
         name="fence-for-ever",
-        right="        return self._fenced_at >= self._shelf.index\n",
+        right="        return self._fenced_at >= 0 and self._fenced_at >= self._shelf.index\n",
         wrong="        return self._fenced_at >= 0\n",
         breaks="a leader's snapshot makes a fenced member well",
     ),

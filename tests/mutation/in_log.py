@@ -81,7 +81,7 @@ LOG = (
     ),
     _in_journal(
         name="truncated-entries-become-durable",
-        right="        while self._unsynced and self._unsynced[-1][1] >= index:\n            self._unsynced.pop()\n",
+        right="        while self.unsynced and self.unsynced[-1][1] >= index:\n            self.unsynced.pop()\n",
         wrong="",
         breaks="the sync of a dropped entry says nothing of the one in its place",
     ),

@@ -20,7 +20,13 @@ class Steps:
         self._work: deque[Callable[[], None]] = deque()
         self._turns: deque[Callable[[], None]] = deque()
 
-    def __call__(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+    def __call__(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T | BaseException], None],
+        *,
+        brief: bool = False,  # noqa: ARG002 - all of it waits
+    ) -> None:
         def run() -> None:
             result: T | BaseException
             try:

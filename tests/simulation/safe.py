@@ -92,7 +92,13 @@ class SimOffload:
         self._busy = False
         self.slow_until = 0.0
 
-    def __call__(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+    def __call__(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T | BaseException], None],
+        *,
+        brief: bool = False,  # noqa: ARG002 - all of it takes time
+    ) -> None:
         self._queue.append(lambda: self._perform(work, done))
         if not self._busy:
             self._next()
