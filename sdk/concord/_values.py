@@ -43,13 +43,13 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind)
 
 
-def decode(raw: msgspec.Raw, encoding: str, kind: Any) -> Any:
+def decode(raw: bytes | msgspec.Raw, encoding: str, kind: Any) -> Any:
     """The value in a body: `raw` is its JSON, base64 when `encoding` says so; `kind` is the type that is wanted.
 
     Raises:
         InvalidValue: it is not of that type.
     """
-    if kind == AS_STORED:
+    if _is_as_stored(kind):
         kind = bytes if encoding == "base64" else msgspec.Raw
     is_bytes = kind is bytes
     if encoding == "base64":
@@ -64,17 +64,20 @@ def decode(raw: msgspec.Raw, encoding: str, kind: Any) -> Any:
         raise InvalidValue(f"the value is not of the type asked for: {error}") from error
 
 
+def _is_as_stored(kind: Any) -> bool:
+    return not isinstance(kind, type) and bool(
+        kind == AS_STORED
+    )  # to compare a class with a union takes longer than to decode
+
+
 def decode_stored(value: bytes, content_type: str, kind: Any) -> Any:
     """A value as a store in this process keeps it: JSON text, or bytes of a content type.
 
     Raises:
         InvalidValue: it is not of that type.
     """
-    if not content_type and kind is Any:
-        return _decode_any(value)
-    is_bytes = kind is bytes
-    if content_type:
-        if not is_bytes and kind is not Any and kind != AS_STORED:
-            raise InvalidValue("the value is bytes, ask for it with type=bytes")
-        return value
-    return decode(msgspec.Raw(value), "", kind)
+    if not content_type:
+        return _decode_any(value) if kind is Any else decode(value, "", kind)
+    if kind is not bytes and kind is not Any and not _is_as_stored(kind):
+        raise InvalidValue("the value is bytes, ask for it with type=bytes")
+    return value
