@@ -244,6 +244,12 @@ class Store(Contender):
         for key in keys:
             get(key)
 
+    def get_all_typed(self, keys: Sequence[str], kind: type) -> None:
+        """Read each key by itself, as a value of a type."""
+        get = self._store.get
+        for key in keys:
+            get(key, type=kind)
+
     def put_each(self, items: Sequence[tuple[str, object]]) -> None:
         """See Contender."""
         put = self._store.put
@@ -307,22 +313,49 @@ def measure(every: Sequence[Contender], keys: int, rounds: int) -> list[Rounds]:
     """Every measurement, round by round."""
     value = "x" * (VALUE_BYTES - 2)
     items: list[tuple[str, object]] = [(f"user/{number:08}", value) for number in range(keys)]
-    batches = [dict(items[at : at + BATCH]) for at in range(0, len(items), BATCH)]
-    names = [key for key, _ in items]
-    many = Rounds(f"put_many, batches of {BATCH}: puts", "dict")
-    single = Rounds("put, one by one", "write + fdatasync")
-    reads = Rounds("get, one by one", "dict")
+    raw = {f"raw/{number:08}": bytes(VALUE_BYTES) for number in range(keys)}
+    for store in _here(every):
+        store.put_batches([raw])
+    done = [
+        Rounds(f"put_many, batches of {BATCH}: puts", "dict"),
+        Rounds("put_many, all at once: puts", "dict"),
+        Rounds("put, one by one", "write + fdatasync"),
+        Rounds("get, one by one", "dict"),
+    ]
     for _ in range(rounds):
-        for one in every:
-            part = batches[: max(1, len(batches) // 20)] if one.is_slow else batches
-            many.measure(one.name, sum(map(len, part)), partial(one.put_batches, part))
-        for one in every:
-            single.measure(one.name, one.singles, partial(one.put_each, items[: one.singles]))
-        for one in every:
-            if not isinstance(one, Bare):
-                some = names[: one.singles] if one.is_slow else names
-                reads.measure(one.name, len(some), partial(one.get_all, some))
-    return [many, single, reads]
+        _write_round(every, items, *done[:3])
+        _read_round(every, [key for key, _ in items], list(raw), done[3])
+    return done
+
+
+def _here(every: Sequence[Contender]) -> Iterator[Store]:
+    """The stores in this process."""
+    return (one for one in every if isinstance(one, Store) and not one.is_slow)
+
+
+def _write_round(
+    every: Sequence[Contender], items: Sequence[tuple[str, object]], many: Rounds, whole: Rounds, single: Rounds
+) -> None:
+    batches = [dict(items[at : at + BATCH]) for at in range(0, len(items), BATCH)]
+    for one in every:
+        part = batches[: max(1, len(batches) // 20)] if one.is_slow else batches
+        many.measure(one.name, sum(map(len, part)), partial(one.put_batches, part))
+    everything = dict(items)
+    for one in every:
+        if not one.is_slow:
+            whole.measure(one.name, len(everything), partial(one.put_batches, [everything]))
+    for one in every:
+        single.measure(one.name, one.singles, partial(one.put_each, items[: one.singles]))
+
+
+def _read_round(every: Sequence[Contender], names: Sequence[str], raw: Sequence[str], reads: Rounds) -> None:
+    for one in every:
+        if not isinstance(one, Bare):
+            some = names[: one.singles] if one.is_slow else names
+            reads.measure(one.name, len(some), partial(one.get_all, some))
+    for store in _here(every):
+        reads.measure(f"{store.name}, type=str", len(names), partial(store.get_all_typed, names, str))
+        reads.measure(f"{store.name}, bytes", len(raw), partial(store.get_all, raw))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

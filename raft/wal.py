@@ -218,7 +218,8 @@ class Wal:
             self._offload(_nothing, lambda result: self._flushed(result, lsn, 0), brief=True)
             return
         place = self._space.place(size)
-        self._create(writer, place.create)
+        if place.create is not None:
+            self._create(writer, place.create)
         note = self._space.live.note
         for kind, group, index in notes:
             note(place.sequence, kind, group, index)
@@ -254,9 +255,8 @@ class Wal:
     def _repeat_hard_state(self, group: int, head: Head) -> int:
         return self._gather(Kind.HARD_STATE, group, 0, head.term, head.voted_for.encode())
 
-    def _create(self, writer: SegmentWriter, new: NewSegment | None) -> None:
-        if new is not None:
-            self._offload(lambda: writer.create(new.sequence, new.size), self._check)
+    def _create(self, writer: SegmentWriter, new: NewSegment) -> None:
+        self._offload(lambda: writer.create(new.sequence, new.size), self._check)
 
     def _flushed(self, result: float | BaseException, lsn: int, oldest: int) -> None:
         """A batch is durable: start the next, tell the owner, then see to the segments."""
@@ -267,16 +267,19 @@ class Wal:
         self.figures.sync.observe(result)
         self.durable = lsn
         self.syncs += 1
-        self.flush()
+        if self._notes:
+            self.flush()
         self._on_durable(lsn)
-        if self._writer is not None and not self._closed:
+        if self._writer is not None and not self._closed and not self._space.is_settled(oldest):
             self._tend_segments(self._writer, oldest)
 
     def _tend_segments(self, writer: SegmentWriter, oldest: int) -> None:
         unneeded = self._space.release(oldest)
         if unneeded:
             self._offload(lambda: writer.remove(unneeded), self._check)
-        self._create(writer, self._space.spare())
+        new = self._space.spare()
+        if new is not None:
+            self._create(writer, new)
         for group in self._space.pinned():
             self._on_pinned(group)
 

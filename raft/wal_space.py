@@ -54,12 +54,14 @@ class SegmentSpace:
         self._active = max(sizes)
         self._used = used
         self._spare: int | None = None
+        self._first = min(sizes)
+        self._total = sum(sizes.values())
         self._told: dict[int, int] = {}  # group -> the segment that it was asked to free
 
     @property
     def size_bytes(self) -> int:
         """Disk space of all segments."""
-        return sum(self._sizes.values())
+        return self._total
 
     @property
     def segments(self) -> int:
@@ -84,16 +86,21 @@ class SegmentSpace:
         """The oldest segment that is needed once everything placed so far is durable."""
         return self.live.oldest(self._active)
 
+    def is_settled(self, oldest: int) -> bool:
+        """Whether there is nothing to `release`, no `spare` to make and nobody `pinned`; so it is after nearly every batch."""
+        return oldest <= self._first and not self._wants_spare() and not self._is_over()
+
     def release(self, oldest: int) -> list[int]:
         """The segments before `oldest`, to be deleted, oldest first. They count no more."""
         unneeded = [sequence for sequence in self._sizes if sequence < oldest]
         for sequence in unneeded:
-            del self._sizes[sequence]
+            self._total -= self._sizes.pop(sequence)
+        self._first = min(self._sizes)
         return unneeded
 
     def spare(self) -> NewSegment | None:
         """The next segment, once half of this one is used: made ahead, so that moving on does not wait for it."""
-        if self._spare is not None or self._used * 2 <= self._sizes[self._active]:
+        if not self._wants_spare():
             return None
         new = self._add(self._limits.segment_bytes)
         self._spare = new.sequence
@@ -104,7 +111,7 @@ class SegmentSpace:
 
         A group is reported once for each segment that it pins, and at most `PINNED_AT_ONCE` are pending.
         """
-        if self.segments <= self._limits.max_segments and self.size_bytes <= self._limits.max_bytes:
+        if not self._is_over():
             return []
         self._told = {group: at for group, at in self._told.items() if self.live.needs(group, at)}
         oldest = min(self._sizes)
@@ -115,7 +122,14 @@ class SegmentSpace:
         self._told.update(dict.fromkeys(groups, oldest))
         return groups
 
+    def _wants_spare(self) -> bool:
+        return self._spare is None and self._used * 2 > self._sizes[self._active]
+
+    def _is_over(self) -> bool:
+        return self._total > self._limits.max_bytes or len(self._sizes) > self._limits.max_segments
+
     def _add(self, size: int) -> NewSegment:
         sequence = max(self._sizes) + 1
         self._sizes[sequence] = size
+        self._total += size
         return NewSegment(sequence, size)

@@ -48,7 +48,13 @@ class SegmentWriter:
     def write(self, sequence: int, offset: int, records: Sequence[bytes], oldest: int) -> float:
         """Write one batch and, if this log promises it, sync; returns how long that took, in seconds."""
         began = time.perf_counter()
-        self._guard(f"writing {segment_path(sequence)}", lambda: self._write(sequence, offset, records, oldest))
+        if self._broken:
+            raise _not_tried(f"writing {segment_path(sequence)}")
+        try:  # what _guard does, in fewer steps: each batch comes by here
+            self._write(sequence, offset, records, oldest)
+        except BaseException as error:
+            self._broken = True
+            raise WriteFailedError(describe_io_error(f"writing {segment_path(sequence)}", error)) from error
         return time.perf_counter() - began
 
     def remove(self, sequences: Sequence[int]) -> None:
@@ -64,7 +70,7 @@ class SegmentWriter:
 
     def _guard(self, doing: str, step: Callable[[], T]) -> T:
         if self._broken:
-            raise WriteFailedError(f"{doing} was not tried: the log failed before.")
+            raise _not_tried(doing)
         try:
             return step()
         except BaseException as error:
@@ -114,3 +120,7 @@ class SegmentWriter:
             self._disk.unlink(segment_path(sequence))
         if self._sync:
             self._disk.sync_dir(WAL_DIRECTORY)
+
+
+def _not_tried(doing: str) -> WriteFailedError:
+    return WriteFailedError(f"{doing} was not tried: the log failed before.")

@@ -91,9 +91,19 @@ class Embedded(Concord):
         """Release the data directory; nothing may be called afterwards. Twice is harmless."""
         self._store.close()
 
-    def _get(
+    def _get(self, key: str, **asked: Any) -> Any:
+        """See `Concord.get`: a look-up in a dictionary."""
+        try:  # a keyword that has a name here would cost each call, by whom it is not given, as much as the look-up
+            plain = self._readings.plain[key]
+            if not (asked or plain.expires_ms or plain.content_type or key < FIRST_PLAIN):
+                return _decode_any(plain.value)
+        except (KeyError, TypeError):
+            pass
+        return self._get_as(key, **asked)
+
+    def _get_as(
         self,
-        key: str,
+        key: Any,
         *,
         type: Any = Any,
         default: Any = None,
@@ -101,14 +111,11 @@ class Embedded(Concord):
         max_age_ms: int | None = None,  # noqa: ARG002 - it is as new as can be
         timeout: float | None = None,  # noqa: ARG002 - it does not wait
     ) -> Any:
-        """See `Concord.get`: a look-up in a dictionary."""
-        try:
-            plain = self._readings.plain[key]
-            if not (plain.expires_ms or plain.content_type or type is not Any or key < FIRST_PLAIN):
-                return _decode_any(plain.value)
-        except (KeyError, TypeError):
-            pass
-        found = self._store.peek(key)
+        """The same for bytes, keys that expire and values of a type: without the store's lock, too, where there is no doubt."""
+        readings = self._readings
+        found = readings.plain.get(key) if isinstance(key, str) and key >= FIRST_PLAIN else None
+        if found is None or (found.expires_ms and found.expires_ms <= readings.now_ms()):
+            found = self._store.peek(key)
         return default if found is None else _values.decode_stored(found.value, found.content_type, type)
 
     def _entry(
@@ -177,6 +184,7 @@ class Embedded(Concord):
 
     if not TYPE_CHECKING:  # their overloads are those of Concord
         get = _get
+        get.__wrapped__ = _get_as  # whose arguments are its own
         entry = _entry
         get_many = _get_many
         watch = _watch

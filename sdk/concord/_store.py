@@ -38,7 +38,10 @@ class Readings(Protocol):
 
     @property
     def plain(self) -> Mapping[str, Stored]:
-        """Keys that never expire, to be asked for anew each time; what is not found, or begins with NUL, the store knows."""
+        """Keys, to be asked for anew each time; of what is not found, is due or begins with NUL the store knows."""
+
+    def now_ms(self) -> int:
+        """The time by which a key with `expires_ms` up to it is due."""
 
 
 class Store(Protocol):

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,31 +38,40 @@ def encode(value: object) -> bytes:
 _decode_any = msgspec.json.Decoder().decode
 
 
-@functools.lru_cache(maxsize=256)
-def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """The decoder of JSON into a type; built once a type."""
-    return msgspec.json.Decoder(kind)
-
-
-def decode(raw: msgspec.Raw, encoding: str, kind: Any) -> Any:
+def decode(raw: bytes | msgspec.Raw, encoding: str, kind: Any) -> Any:
     """The value in a body: `raw` is its JSON, base64 when `encoding` says so; `kind` is the type that is wanted.
 
     Raises:
         InvalidValue: it is not of that type.
     """
-    if kind == AS_STORED:
-        kind = bytes if encoding == "base64" else msgspec.Raw
-    is_bytes = kind is bytes
     if encoding == "base64":
-        if not is_bytes and kind is not Any:
-            raise InvalidValue("the value is bytes, ask for it with type=bytes")
+        _check_takes_bytes(kind)
         return base64.b64decode(msgspec.json.decode(raw, type=str))
-    if is_bytes:
-        raise InvalidValue("the value is JSON, not bytes")
+    return _decode_json(raw, kind)
+
+
+def _decode_json(raw: bytes | msgspec.Raw, kind: Any) -> Any:
     try:
-        return decoder(kind).decode(raw)
+        return _reader(kind)(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidValue(f"the value is not of the type asked for: {error}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _reader(kind: Any) -> Callable[[bytes | msgspec.Raw], Any]:
+    """What makes a value of a type of JSON text; built once a type."""
+    if kind is bytes:
+        return _refuse_json
+    return msgspec.json.Decoder(msgspec.Raw if kind == AS_STORED else kind).decode
+
+
+def _refuse_json(_: bytes | msgspec.Raw) -> Any:
+    raise InvalidValue("the value is JSON, not bytes")
+
+
+def _check_takes_bytes(kind: Any) -> None:
+    if kind is not bytes and kind is not Any and kind != AS_STORED:
+        raise InvalidValue("the value is bytes, ask for it with type=bytes")
 
 
 def decode_stored(value: bytes, content_type: str, kind: Any) -> Any:
@@ -70,11 +80,7 @@ def decode_stored(value: bytes, content_type: str, kind: Any) -> Any:
     Raises:
         InvalidValue: it is not of that type.
     """
-    if not content_type and kind is Any:
-        return _decode_any(value)
-    is_bytes = kind is bytes
-    if content_type:
-        if not is_bytes and kind is not Any and kind != AS_STORED:
-            raise InvalidValue("the value is bytes, ask for it with type=bytes")
-        return value
-    return decode(msgspec.Raw(value), "", kind)
+    if not content_type:
+        return _decode_any(value) if kind is Any else _decode_json(value, kind)
+    _check_takes_bytes(kind)
+    return value

@@ -19,25 +19,25 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol, TypeVar
 
 from raft.snapshot_format import SnapshotMeta
 from shard.cluster_time import ClusterClock
 from shard.embedded.feed import Feed
 from shard.embedded.limits import EngineLimits
-from shard.embedded.log import TERM, EntryLog
+from shard.embedded.log import EntryLog
 from shard.embedded.machine import SoleMachine
 from shard.embedded.trouble import Trouble, TroubleError
 from shard.embedded.turns import Ticket, Turns
-from shard.machine import Entry, Page, Record, encode
-from wire.messages import NEVER, ItemResult, Operation, OperationId, Status, WatchEvent, WriteReply
+from shard.machine import Entry, Page, Record, decode, encode
+from wire.messages import NEVER, ItemResult, Operation, OperationId, Put, Status, WatchEvent, WriteReply
 from wire.positions import Position
 
 T = TypeVar("T")
 
 _FIRST_INDEX = 1
 ALONE_S = 60.0  # that a snapshot waits for its turn
-_NOTHING = WriteReply([], 0)
 _NOTHING_PLAIN: Mapping[str, Record] = {}
 _TRIES = 8  # of a read that finds a key due each time it looks
 
@@ -56,7 +56,7 @@ class Engine:
     """See the module. Made by `open_engine`; threads may share it.
 
     Attributes:
-        plain: where keys that do not begin with NUL and never expire may be found, to be asked for anew each time.
+        plain: where keys that do not begin with NUL may be found, to be asked for anew each time; those due by `now_ms` may not be gone yet.
         machine: to be looked at only with `state` held.
         state: held while the machine changes or is read in more than one step.
         limits: its sizes.
@@ -98,24 +98,30 @@ class Engine:
         """Log and apply the first entry."""
         self._turns.alone(lambda: self._log_and_apply(entry), self.limits.time_entry_s)
 
-    def write(self, operation: Operation | None, timeout_s: float, size: int = 0) -> WriteReply:
+    def write(self, operation: Operation, timeout_s: float, size: int = 0) -> WriteReply:
         """Apply an operation; it is durable when this returns.
 
         Args:
-            operation: within the limits of `shard.faults`; None only brings the present time.
+            operation: within the limits of `shard.faults`.
             timeout_s: how long it may wait.
             size: bytes, about.
 
         Raises:
             TroubleError: what is known of it says its `trouble`.
         """
-        ticket = Ticket(operation, size)
+        ticket = Ticket((operation,), size)
+        self._turns.run(ticket, timeout_s)
+        return ticket.outcome()[0]
+
+    def write_all(self, operations: Sequence[Operation], timeout_s: float, size: int) -> list[WriteReply]:
+        """The same for several, which share an entry: they are durable, and are seen, together."""
+        ticket = Ticket(operations, size)
         self._turns.run(ticket, timeout_s)
         return ticket.outcome()
 
     def bring_time(self) -> None:
         """Log the present time, so that keys that are due are gone for good; raises TroubleError."""
-        self.write(None, self.limits.time_entry_s)
+        self.write_all((), self.limits.time_entry_s, 0)
 
     def check(self) -> None:
         """Raise TroubleError if nothing can be done any more."""
@@ -132,14 +138,18 @@ class Engine:
             _refuse(tickets, TroubleError(Trouble.OVERLOADED, "the log waits for a snapshot"))
             return
         try:
-            replies = iter(self._log_and_apply(self._entry(tickets)))
+            replies = self._log_and_apply(self._entry(tickets))
         except BaseException as error:
             _refuse(tickets, TroubleError(Trouble.UNKNOWN, f"it was on its way to the disk: {error}"))
             if not isinstance(error, TroubleError):
                 raise
             return
-        for ticket in tickets:
-            ticket.reply = _NOTHING if ticket.operation is None else next(replies)
+        if len(tickets) == 1:
+            tickets[0].replies = replies
+        else:
+            each = iter(replies)
+            for ticket in tickets:
+                ticket.replies = list(islice(each, len(ticket.operations)))
         if self.snapshot_is_due:
             self._wake_upkeep()
 
@@ -147,9 +157,9 @@ class Engine:
         """Ids count up, and each says that those before have their answers: nothing is ever sent twice."""
         operations: list[tuple[OperationId, Operation]] = []
         for ticket in tickets:
-            if ticket.operation is not None:
+            for operation in ticket.operations:
                 self._sequence += 1
-                operations.append((OperationId(self._session, self._sequence, self._sequence), ticket.operation))
+                operations.append((OperationId(self._session, self._sequence, self._sequence), operation))
         return Entry(self._clock.now_ms(), operations)
 
     def _log_and_apply(self, entry: Entry) -> list[WriteReply]:
@@ -159,7 +169,7 @@ class Engine:
             if self._log is not None:
                 self._log.append(command)
             self.plain = _NOTHING_PLAIN
-            replies = self._apply(command, len(entry.operations))
+            replies = self._apply(entry if _is_as_logged(entry) else decode(command), len(entry.operations))
             if self._trouble is None:
                 self.plain = self.machine.flat
         except BaseException as error:
@@ -167,12 +177,12 @@ class Engine:
             raise
         return replies
 
-    def _apply(self, command: bytes, operations: int) -> list[WriteReply]:
-        with self.state:
-            replies = self.machine.apply(self.index + 1, TERM, command)
-            self.index += 1
-        if len(replies) != operations:
+    def _apply(self, entry: Entry | None, operations: int) -> list[WriteReply]:
+        if entry is None or len(entry.operations) != operations:
             raise TroubleError(Trouble.FAILED, "the machine does not understand an entry; this is a defect")
+        with self.state:
+            replies = self.machine.apply_entry(self.index + 1, entry)
+            self.index += 1
         return replies
 
     def fail(self, error: BaseException) -> None:
@@ -399,6 +409,14 @@ class Engine:
 
 
 _opened: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+def _is_as_logged(entry: Entry) -> bool:
+    """Whether a replay is sure to find these very operations in the log.
+
+    So it is with puts, whose members were all looked at by whoever asked for them; of the rest the log itself is read.
+    """
+    return all(isinstance(operation, Put) for _, operation in entry.operations)
 
 
 def _refuse(tickets: list[Ticket], error: TroubleError) -> None:

@@ -7,7 +7,7 @@ The files are those of a node with one group and one member: the same formats, t
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from raft.datadir import DataDirectory
 from raft.journal import FRESH_BASE_INDEX
@@ -196,7 +196,7 @@ class _Inline:
     """An `Offload` that works when it is told to, in the thread that tells it."""
 
     def __init__(self) -> None:
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()
 
     def __call__(
         self,
@@ -205,8 +205,13 @@ class _Inline:
         *,
         brief: bool = False,  # noqa: ARG002 - all of it is done here
     ) -> None:
-        def job() -> None:
-            result: T | BaseException
+        self._jobs.append((work, done))
+
+    def run(self) -> None:
+        """Do what was handed in, and what follows from it."""
+        jobs = self._jobs
+        while jobs:
+            work, done = jobs.popleft()
             try:
                 result = work()
             except Exception as error:  # noqa: BLE001 - handed to the caller, as the contract of Offload says
@@ -214,13 +219,6 @@ class _Inline:
                     raise error.__cause__ from None  # Ctrl-C is nothing that went wrong with the disk
                 result = error
             done(result)
-
-        self._jobs.append(job)
-
-    def run(self) -> None:
-        """Do what was handed in, and what follows from it."""
-        while self._jobs:
-            self._jobs.popleft()()
 
 
 def _claim(root: Path) -> DataDirectory:

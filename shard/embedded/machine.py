@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from shard.machine import Machine, Record
 from shard.machine.keyspace import Capture, Keyspace, key_bytes
 from shard.machine.machine import OneAnswer
-from shard.machine.names import FIRST_PLAIN, slot_of_name
+from shard.machine.names import NUL, slot_of_name
+from shard.machine.ordered import LEAF_SIZE_MAX
 from wire.messages import NEVER, ItemResult, PutItem
 from wire.slots import SLOT_COUNT
 
@@ -57,23 +58,34 @@ class FlatKeyspace(Keyspace):
         self._slots[slot] = self.flat  # the base class has no use for an empty one
         return record
 
-    def put_plain(self, items: list[PutItem], index: int) -> None:
-        """Set keys that are not conditional, never expire and begin with no NUL: what a store is busy with."""
-        flat, add, grown = self.flat, self._names.add, 0
+    def put_plain(self, items: list[PutItem], index: int) -> bool:
+        """Set keys without conditions that never expire, which is what a store is busy with: a few steps for all of them.
+
+        Returns:
+            Whether that was done. If not, nothing was: an item wants a closer look.
+        """
+        grown = 0
         for item in items:
-            name, value = item.key, item.value
-            old = flat.get(name)
-            if old is None:
-                add(name)
-                self.keys += 1
-                grown += key_bytes(name) + len(value)
-                flat[name] = Record(value, item.content_type, index, NEVER)
-            elif old.expires_ms:
-                self.put(0, name, Record(value, item.content_type, index, NEVER))
-            else:
-                grown += len(value) - len(old.value)
-                flat[name] = Record(value, item.content_type, index, NEVER)
+            if item.condition is not None or item.ttl_ms:
+                return False
+            grown += len(item.value)
+        records = {item.key: Record(item.value, item.content_type, index, NEVER) for item in items}
+        flat = self.flat
+        olds = [old for old in map(flat.get, records) if old is not None]
+        if len(records) != len(items) or NUL in "".join(records):
+            return False
+        for old in olds:
+            if old.expires_ms:
+                return False
+            grown -= len(old.value)
+        if len(olds) < len(records):
+            new = [name for name in records if name not in flat]
+            self._names.add_all(new)
+            self.keys += len(new)
+            grown += key_bytes("".join(new))
         self.size_bytes += grown
+        flat.update(records)
+        return True
 
 
 class SoleMachine(Machine):
@@ -92,7 +104,6 @@ class SoleMachine(Machine):
         keyspace = self._keyspace
         if keyspace.has_fences or keyspace.notes_changes or not isinstance(keyspace, FlatKeyspace):
             return super()._put(ok, items)
-        if any(item.condition is not None or item.ttl_ms or item.key < FIRST_PLAIN for item in items):
+        if len(items) > LEAF_SIZE_MAX or not keyspace.put_plain(items, ok.result.revision):
             return super()._put(ok, items)
-        keyspace.put_plain(items, ok.result.revision)
         return [ok.result] * len(items)

@@ -7,7 +7,7 @@ alone never waits for another, and many share a sync.
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from shard.embedded.trouble import Trouble, TroubleError
@@ -20,32 +20,32 @@ class Ticket:
     """A write on its way, or `work` that wants the lead for itself.
 
     Attributes:
-        operation: what to apply; None only brings the time.
-        size: its bytes, about.
-        reply, error: one of them is set once it is settled.
+        operations: what to apply, all by one entry; none only brings the time.
+        size: their bytes, about.
+        replies, error: one of them is set once it is settled.
     """
 
-    __slots__ = ("error", "gate", "is_leader", "operation", "reply", "size", "work")
+    __slots__ = ("error", "gate", "is_leader", "operations", "replies", "size", "work")
 
     def __init__(
         self,
-        operation: Operation | None,
+        operations: Sequence[Operation],
         size: int,
         *,
         work: Callable[[], object] | None = None,
     ) -> None:
-        self.operation = operation
+        self.operations = operations
         self.size = size
         self.work = work
         self.is_leader = False
-        self.reply: WriteReply | None = None
+        self.replies: list[WriteReply] | None = None
         self.error: TroubleError | None = None
         self.gate: threading.Lock | None = None
 
-    def outcome(self) -> WriteReply:
-        """What came of it; raises TroubleError."""
-        if self.reply is not None:
-            return self.reply
+    def outcome(self) -> list[WriteReply]:
+        """What came of it, operation by operation; raises TroubleError."""
+        if self.replies is not None:
+            return self.replies
         raise self.error or TroubleError(Trouble.UNKNOWN, "the write was cut short")
 
 
@@ -53,9 +53,9 @@ class Turns:
     """The queue.
 
     Args:
-        commit: settles tickets (sets `reply` or `error`), those of one entry; what it raises is raised where it leads.
+        commit: settles tickets (sets `replies` or `error`), those of one entry; what it raises is raised where it leads.
         queued_max: tickets that may wait.
-        batch_max: tickets in one entry.
+        batch_max: operations in one entry; a ticket with more goes alone.
         batch_bytes: their sizes; a larger one goes alone.
     """
 
@@ -90,7 +90,7 @@ class Turns:
             TroubleError: it was not its turn in time, or as many wait as may.
         """
         results: list[T] = []
-        ticket = Ticket(None, 0, work=lambda: results.append(work()))
+        ticket = Ticket((), 0, work=lambda: results.append(work()))
         self.run(ticket, timeout_s)
         if ticket.error is not None:
             raise ticket.error
@@ -128,7 +128,7 @@ class Turns:
         if gate is None or gate.acquire(timeout=timeout_s):
             return ticket.is_leader
         with self._mutex:
-            if ticket.is_leader or ticket.reply is not None or ticket.error is not None:
+            if ticket.is_leader or ticket.replies is not None or ticket.error is not None:
                 return ticket.is_leader
             if ticket in self._queue:
                 self._queue.remove(ticket)
@@ -149,11 +149,12 @@ class Turns:
         """The tickets of the next entry, or one that has work."""
         queue = self._queue
         taken: list[Ticket] = []
-        size = 0
-        while queue and len(taken) < self._batch_max:
+        size = count = 0
+        while queue:
             first = queue[0]
             size += first.size
-            if taken and (first.work is not None or size > self._batch_bytes):
+            count += len(first.operations) or 1
+            if taken and (first.work is not None or count > self._batch_max or size > self._batch_bytes):
                 break
             taken.append(queue.popleft())
             if first.work is not None:

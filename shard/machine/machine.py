@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from shard.machine.changes import take_step
-from shard.machine.entry import Verdict, decode
+from shard.machine.entry import Entry, Verdict, decode
 from shard.machine.keyspace import Change, Keyspace, Record
 from shard.machine.listing import Page, take_page
 from shard.machine.locks import Granted, Locks
@@ -120,8 +120,10 @@ class Machine:
         A command of an unknown format, or a malformed one, changes nothing and has no answers.
         """
         entry = decode(command)
-        if entry is None:
-            return []
+        return [] if entry is None else self.apply_entry(index, entry)
+
+    def apply_entry(self, index: int, entry: Entry) -> list[WriteReply]:
+        """The same for an entry that need not be decoded; it must be equal to what `decode` makes of its command."""
         store = self._store
         store.index, store.now_ms = index, max(store.now_ms, entry.time_ms)
         for key, record in self._keyspace.expire(store.now_ms, EXPIRE_PER_ENTRY):

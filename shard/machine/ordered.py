@@ -40,6 +40,26 @@ class OrderedKeys(Generic[KeyT]):
         if len(leaf) > LEAF_SIZE_MAX:
             self._split(position)
 
+    def add_all(self, keys: list[KeyT]) -> None:
+        """Add keys that are not there, at most LEAF_SIZE_MAX; neighbours share the way to their leaf."""
+        gone = self._gone
+        if gone:
+            back = gone.intersection(keys)
+            gone.difference_update(back)
+            keys = [key for key in keys if key not in back]
+        keys = sorted(keys)
+        separators = self._separators
+        begin = 0
+        while begin < len(keys):
+            position = bisect_left(separators, keys[begin])
+            is_last = position == len(separators)
+            end = len(keys) if is_last else bisect_right(keys, separators[position], begin)
+            leaf = self._leaves[position]
+            leaf += keys[begin:end]
+            if len(leaf) > LEAF_SIZE_MAX:
+                self._split(position)
+            begin = end
+
     def remove(self, key: KeyT) -> None:
         """Remove a key that is there."""
         gone = self._gone

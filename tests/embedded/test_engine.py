@@ -6,14 +6,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import concord
 from raft.datadir import DataDirectory
 from raft.disk import OsDisk, OsFile
 from shard.embedded import Durability, Engine, Trouble, TroubleError, open_engine
 from shard.embedded.limits import EngineLimits
+from shard.embedded.log import EntryLog
 from shard.embedded.turns import Ticket, Turns
-from wire.messages import Delete, Put, PutItem, Status, WriteReply
+from shard.machine import Machine, decode
+from wire.messages import Delete, Put, PutItem, Status
 
 SMALL = EngineLimits(segment_bytes=16 << 10, snapshot_bytes=24 << 10, snapshot_entries=50)
 
@@ -53,6 +57,50 @@ def value_of(engine: Engine, key: str) -> bytes | None:
 
 def segments(folder: Path) -> list[Path]:
     return sorted((folder / "wal").iterdir())
+
+
+# --- the log says what was applied
+
+
+def test_what_is_applied_as_it_was_asked_for_is_what_the_log_says(tmp_path: Path) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    with concord.open(tmp_path / "data") as db:
+        items: dict[str, object] = {f"many/{number}": {"n": number} for number in range(1_200)}
+        items |= {"ä": 1, "bytes": b"\x00\xff", "raw": msgspec.Raw(b"[1,\n2]"), "long": "x" * 3_000, Name("sub"): 1.5}
+        db.put_many(items).check()
+        db.put_many({"ttl/a": 1, "ttl/b": concord.Put(b"x", ttl=50, content_type="a/b"), "\0nul": 2}, ttl=60).check()
+        db.put("one", bytearray(b"x"), ttl=9, content_type="text/plain")
+        db.put("ä", 2, if_value=1)
+        db.delete_many(["many/1", "many/2", "not there"]).check()
+        assert db.get("raw") == [1, 2]
+        assert db.get("ä", type=int) == 2
+        assert db.get("bytes") == db.get("bytes", type=bytes) == b"\x00\xff"
+        before = db._store._engine.machine  # type: ignore[attr-defined] # it is the local one
+        held, now_ms = before.checksum(), before.now_ms
+    log = EntryLog.open(tmp_path / "data", Durability.FSYNC, again := Again(now_ms), EngineLimits().log)
+    log.close()
+    assert again.hashes[-1] == held
+
+
+class Again:
+    """The machine made anew of the log alone, with its hash after each entry up to a time."""
+
+    def __init__(self, until_ms: int) -> None:
+        self.machine = Machine()
+        self.hashes: list[int] = []
+        self._until_ms = until_ms
+
+    def restore_from(self, chunks: Iterator[bytes]) -> None:
+        raise AssertionError(f"there is no snapshot, and this is one: {next(chunks)!r}")
+
+    def replay(self, index: int, command: bytes) -> None:
+        entry = decode(command)
+        assert entry is not None
+        if entry.time_ms <= self._until_ms:
+            self.machine.apply(index, 1, command)
+            self.hashes.append(self.machine.checksum())
 
 
 # --- one opener
@@ -401,13 +449,13 @@ def test_turns_are_bounded_and_an_error_of_the_leader_lets_the_next_lead() -> No
         if len(committed) == 1:
             raise RuntimeError("the first fails")
         for ticket in tickets:
-            ticket.reply = WriteReply([], 0)
+            ticket.replies = []
 
     turns = Turns(commit, queued_max=2, batch_max=10, batch_bytes=100)
     errors: list[Exception] = []
 
     def write() -> None:
-        ticket = Ticket(None, 1)
+        ticket = Ticket((), 1)
         try:
             turns.run(ticket, 10.0)
             ticket.outcome()
@@ -422,7 +470,7 @@ def test_turns_are_bounded_and_an_error_of_the_leader_lets_the_next_lead() -> No
     while len(turns._queue) < 2:
         pass
     with pytest.raises(TroubleError) as raised:
-        turns.run(Ticket(None, 1), 1.0)
+        turns.run(Ticket((), 1), 1.0)
     assert raised.value.trouble is Trouble.OVERLOADED
     go_on.set()
     for thread in threads:

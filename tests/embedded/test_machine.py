@@ -66,7 +66,7 @@ def test_it_does_what_the_machine_of_a_node_does(
     if watched:
         for machine in machines:
             machine._keyspace.note_changes()
-    commands = [encode(Entry(0, [], Own(EVERY_SLOT, 1)))]
+    logged = [Entry(0, [], Own(EVERY_SLOT, 1))]
     now_ms = sequence = 0
     for passed_ms, operations in entries:
         now_ms += passed_ms
@@ -74,10 +74,9 @@ def test_it_does_what_the_machine_of_a_node_does(
         for operation in operations:
             sequence += 1
             named.append((OperationId(1, sequence, 0), operation))
-        commands.append(encode(Entry(now_ms, named)))
-    for index, command in enumerate(commands, start=1):
-        one, other = (machine.apply(index, 1, command) for machine in machines)
-        assert one == other
+        logged.append(Entry(now_ms, named))
+    for index, entry in enumerate(logged, start=1):
+        assert machines[0].apply(index, 1, encode(entry)) == machines[1].apply_entry(index, entry)
         assert machines[0]._keyspace.take_changes() == machines[1]._keyspace.take_changes()
     assert machines[0].checksum() == machines[1].checksum()
     assert [b"".join(machine.snapshot()) for machine in machines][1:] == [b"".join(machines[0].snapshot())]
@@ -101,3 +100,18 @@ def test_a_snapshot_of_the_one_is_read_by_the_other_and_shows_no_later_change() 
     restorer.finish()
     assert restored.checksum() == hashed
     assert log.machine.keys == 101
+
+
+def test_a_bulk_write_of_new_and_old_names_counts_and_orders_them_as_single_ones_do() -> None:
+    names = [f"{number * 7919 % 3000:04}ä" for number in range(3000)]
+    bulk, single = Log(SoleMachine()), Log(Machine())
+    for machine in (bulk, single):
+        machine.put(0, names[5], b"123456")
+    for at in range(0, 3000, 500):
+        bulk.write(0, Put([PutItem(name, b"1") for name in names[at : at + 500]]))
+    for name in names:
+        single.put(0, name, b"1")
+    one, other = bulk.machine, single.machine
+    assert (one.keys, one.size_bytes) == (other.keys, other.size_bytes) == (3000, 3000 * 7)
+    listed = [page.key for page in one.page("", "", 1000, 0, with_values=False).entries]
+    assert listed == sorted(names)[:1000]

@@ -66,6 +66,12 @@ class Model(RuleBasedStateMachine):
             self.model.add(key)
             self.index.add(key)
 
+    @rule(keys=st.lists(small_keys, max_size=4, unique=True))
+    def add_all(self, keys: list[str]) -> None:
+        new = [key for key in keys if key not in self.model]
+        self.model.update(new)
+        self.index.add_all(new)
+
     @rule(start=small_keys, inclusive=st.booleans())
     def read(self, *, start: str, inclusive: bool) -> None:
         expected = sorted(key for key in self.model if key > start or (inclusive and key == start))

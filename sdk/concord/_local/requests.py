@@ -1,6 +1,7 @@
 """From what a user gave to an operation, within the limits that a gateway enforces, too. Pure; raises InvalidRequest and TooLarge."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,6 +44,10 @@ SHALLOW_BYTES = 2 * LIMIT_JSON_DEPTH
 """Shorter JSON cannot nest too deep."""
 PORT_MAX = 65_535
 ADDRESS_MAX = 255
+AT_A_TIME = 100
+"""Items that are encoded together: a mebibyte each at most, so that many large ones do not fill the memory twice."""
+_SPECIAL = (*_values.RAW_KINDS, ManyPut)
+_encode_lines = msgspec.json.Encoder().encode_lines
 _ALGORITHMS = {"fixed": Algorithm.FIXED, "gcra": Algorithm.GCRA}
 _AS_JSON = {"", "application/json", "application/x-www-form-urlencoded"}
 _RELATIONS = {"==": Relation.EQUAL, "!=": Relation.NOT_EQUAL, "<": Relation.LESS, ">": Relation.GREATER}
@@ -130,21 +135,44 @@ def put_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], 
 
 
 def _plain_items(items: Mapping[Any, object], lives_ms: int) -> list[PutItem]:
-    """The items, if nothing is wrong with any of them; as few steps as can be."""
-    encode, special, make = _values.encode_json, (*_values.RAW_KINDS, ManyPut), PutItem
-    made = []
-    for name, value in items.items():
-        if isinstance(value, special):
-            data, kind = bytes(value), _values.RAW_TYPE  # type: ignore[arg-type] # a TypeError for a Put: those are looked at closely
-            _check_size(len(data), "value")
+    """The items, if nothing is wrong with any of them: some at a time, in as few steps as can be."""
+    names, values = list(items), list(items.values())
+    made: list[PutItem] = []
+    for at in range(0, len(names), AT_A_TIME):
+        some, their = names[at : at + AT_A_TIME], values[at : at + AT_A_TIME]
+        if _are_plain_names(some) and (texts := _short_texts(their)) is not None:
+            made += map(PutItem, some, texts, repeat(""), repeat(lives_ms))
         else:
-            data, kind = encode(value), ""
-            if len(data) > SHALLOW_BYTES:
-                check_json(data, "value")
-        if type(name) is not str or not 0 < len(name) <= LIMIT_KEY_BYTES or not name.isascii():
-            name = key(name)  # noqa: PLW2901 - the same, looked at closely
-        made.append(make(name, data, kind, lives_ms))
+            made += [_plain_item(name, value, lives_ms) for name, value in zip(some, their, strict=True)]
     return made
+
+
+def _are_plain_names(names: list[Any]) -> bool:
+    """Whether these are good keys, as far as can be told at a glance."""
+    if set(map(type, names)) != {str} or "" in names:
+        return False
+    return max(map(len, names)) <= LIMIT_KEY_BYTES and "".join(names).isascii()
+
+
+def _short_texts(values: list[object]) -> list[bytes] | None:
+    """JSON of values that needs no further look; None if it does."""
+    if any(issubclass(kind, _SPECIAL) for kind in set(map(type, values))):
+        return None
+    texts = _encode_lines(values).split(b"\n")
+    del texts[-1]
+    is_short = (
+        len(texts) == len(values) and max(map(len, texts)) <= SHALLOW_BYTES
+    )  # a msgspec.Raw may have ends of lines
+    return texts if is_short else None
+
+
+def _plain_item(name: object, value: object, lives_ms: int) -> PutItem:
+    """An item that is not a `Put`; raises what is wrong with it."""
+    if isinstance(value, _SPECIAL):
+        data = bytes(value)  # type: ignore[arg-type] # a TypeError for a Put: those are looked at closely
+        _check_size(len(data), "value")
+        return PutItem(key(name), data, _values.RAW_TYPE, lives_ms)
+    return PutItem(key(name), json_value(value), "", lives_ms)
 
 
 def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:

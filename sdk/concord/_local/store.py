@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,8 @@ T = TypeVar("T")
 
 PAUSE_S = 0.02  # before an operation is tried again for which there was no room
 ITEM_BYTES = 256  # of one of many keys, about
+ENTRY_BATCHES = 8  # of BATCH_ITEMS keys that share a sync; readers wait a few milliseconds while so many are applied
+_KEY = attrgetter("key")
 ASIDE_S = 5.0  # for stepping out of a lock's queue when the waiting was interrupted
 
 
@@ -168,17 +171,17 @@ class LocalStore:
     def put_many(self, items: Mapping[str, object], ttl: int | None, timeout: float) -> Written:
         """See Store."""
         made, errors = requests.put_items(items, ttl)
-        return self._write_many(_batches(made), Put, lambda item: item.key, errors, timeout)
+        return self._write_many(_put_entries(made), Put, _KEY, errors, timeout)
 
     def delete_many(self, keys: Iterable[str], timeout: float) -> Written:
         """See Store."""
         named, errors = requests.each(keys, requests.key)
-        return self._write_many(_slices(named), Delete, str, errors, timeout)
+        return self._write_many(_entries(named), Delete, str, errors, timeout)
 
     def touch_many(self, keys: Iterable[str], ttl: int, timeout: float) -> Written:
         """See Store."""
         made, errors = requests.each(keys, lambda key: requests.touch_item(key, ttl, NO_CONDITION))
-        return self._write_many(_slices(made), Touch, lambda item: item.key, errors, timeout)
+        return self._write_many(_entries(made), Touch, _KEY, errors, timeout)
 
     def commit(
         self,
@@ -302,53 +305,67 @@ class LocalStore:
 
     def _apply(self, operation: Operation, timeout: float, size: int) -> WriteReply:
         """Have an operation applied; while there is no room for it, it is tried again within the timeout."""
+        return self._apply_all((operation,), timeout, size)[0]
+
+    def _apply_all(self, operations: Sequence[Operation], timeout: float, size: int) -> list[WriteReply]:
+        """The same for operations that share an entry."""
         until = time.monotonic() + timeout
+        left_s = timeout
         while True:
             try:
-                return self._engine.write(operation, max(0.0, until - time.monotonic()), size)
+                return self._engine.write_all(operations, left_s, size)
             except TroubleError as trouble:
                 if trouble.trouble is not Trouble.OVERLOADED or time.monotonic() + PAUSE_S > until:
                     raise answers.failure(trouble) from trouble
             time.sleep(PAUSE_S)
+            left_s = max(0.0, until - time.monotonic())
 
     def _write_many(
         self,
-        batches: Iterable[list[T]],
+        entries: Iterable[list[list[T]]],
         make: Callable[[list[T]], Put | Delete | Touch],
         name: Callable[[T], str],
         errors: dict[str, ConcordError],
         timeout: float,
     ) -> Written:
-        """Write items, which were held against the limits one by one, batch by batch."""
+        """Write items, which were held against the limits one by one: lists of as many as an operation may have, entry by entry."""
         result = Written([], errors)
-        for part in batches:
-            keys = list(map(name, part))
+        for batches in entries:
             try:
-                results = self._apply(make(part), timeout, len(part) * ITEM_BYTES).results
+                size = sum(map(len, batches)) * ITEM_BYTES
+                replies = self._apply_all([make(batch) for batch in batches], timeout, size)
             except ConcordError as error:
-                errors.update(dict.fromkeys(keys, error))
+                for batch in batches:
+                    errors.update(dict.fromkeys(map(name, batch), error))
                 continue
-            if results[0].status is Status.OK and results.count(results[0]) == len(results):
-                result.done.extend(keys)
-                continue
-            for key, done in zip(keys, results, strict=True):
-                if done.status is Status.OK or (done.status is Status.NOT_FOUND and make is Delete):
-                    result.done.append(key)
-                else:
-                    errors[key] = answers.refusal(done, f"{key}: ")
+            for batch, reply in zip(batches, replies, strict=True):
+                _settle(result, map(name, batch), reply.results, is_delete=make is Delete)
         return result
 
 
-def _slices(items: list[T]) -> Iterator[list[T]]:
-    """Items as batches of as many as an operation may have."""
-    return (items[at : at + BATCH_ITEMS] for at in range(0, len(items), BATCH_ITEMS))
+def _settle(result: Written, keys: Iterable[str], results: list[ItemResult], *, is_delete: bool) -> None:
+    """Tell of each key what came of it."""
+    if results[0].status is Status.OK and results.count(results[0]) == len(results):
+        result.done.extend(keys)
+        return
+    for key, done in zip(keys, results, strict=True):
+        if done.status is Status.OK or (done.status is Status.NOT_FOUND and is_delete):
+            result.done.append(key)
+        else:
+            result.errors[key] = answers.refusal(done, f"{key}: ")
 
 
-def _batches(items: list[PutItem]) -> Iterable[list[PutItem]]:
+def _entries(items: list[T]) -> Iterator[list[list[T]]]:
+    """Items as lists of as many as an operation may have, some of them an entry."""
+    batches = [items[at : at + BATCH_ITEMS] for at in range(0, len(items), BATCH_ITEMS)]
+    return (batches[at : at + ENTRY_BATCHES] for at in range(0, len(batches), ENTRY_BATCHES))
+
+
+def _put_entries(items: list[PutItem]) -> Iterable[list[list[PutItem]]]:
     """The same, and not too many bytes at once."""
     if sum([len(item.value) for item in items]) <= BATCH_BYTES:
-        return _slices(items)
-    return parts([(item, len(item.value)) for item in items])
+        return _entries(items)
+    return ([part] for part in parts([(item, len(item.value)) for item in items]))
 
 
 def _entry(key: str, record: Record, now_ms: int, kind: Any) -> Entry[Any]:
