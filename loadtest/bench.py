@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from concord.cli.console import Progress
-from loadtest import checks, wrk
+from loadtest import checks, redis_mark, wrk
 from loadtest.children import ended_by_signals
 from loadtest.concord_cluster import ConcordCluster
 from loadtest.dialects import Item
@@ -66,6 +66,7 @@ class Bench:
         self.results: dict[str, dict[Workload, list[Measurement]]] = {}
         self.setups: dict[str, str] = {}
         self.notes: list[str] = []
+        self.marks: list[redis_mark.Mark] = []
 
     def run(self) -> None:
         """All rounds."""
@@ -81,6 +82,9 @@ class Bench:
                     raise LoadtestError(f"{system.name}, round {number + 1}: {error}") from error
                 finally:
                     shutil.rmtree(directory, ignore_errors=True)
+        if self._options.redis:
+            self._progress.show("Redis …")
+            self.marks = redis_mark.measure(self._directory / "redis")
         self._progress.clear()
 
     def _turn(self, system: System, number: int) -> None:
@@ -170,6 +174,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     part.add_argument(
         "--relaxed", action=argparse.BooleanOptionalAction, default=True, help="Concord with durability os, too"
     )
+    parser.add_argument("--redis", action="store_true", help="Redis as a further mark; needs redis-server")
     options = parser.parse_args(arguments)
     if not chosen(options):
         parser.error("no part of the matrix is left")
@@ -187,6 +192,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ended_by_signals(), tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
             binary(), wrk.program()  # complain about what is missing before anything is started
+            if options.redis:
+                redis_mark.check()
             provenance = collect(Path(directory), PAGE)
             bench = Bench(options, Path(directory))
             bench.run()
@@ -202,6 +209,7 @@ def main(arguments: Sequence[str]) -> int:
         folder=options.output.stem,
         seconds=options.seconds,
         notes=bench.notes,
+        marks=(redis_mark.setup(), bench.marks) if bench.marks else None,
     )
     plot = options.output.with_suffix("") / PLOT
     plot.parent.mkdir(parents=True, exist_ok=True)

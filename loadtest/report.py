@@ -7,6 +7,7 @@ import msgspec
 from loadtest.figures import percentile, significant, spread
 from loadtest.plot import Bar
 from loadtest.provenance import Provenance
+from loadtest.redis_mark import Mark
 from loadtest.workloads import MIXES, Workload, key_count
 
 OURS, THEIRS, RELAXED = "Concord", "etcd", "Concord, os"
@@ -132,8 +133,9 @@ def page(
     folder: str,
     seconds: int,
     notes: Sequence[str],
+    marks: tuple[str, Sequence[Mark]] | None = None,
 ) -> str:
-    """The whole page; `results` has the rounds of each system by its name, `folder` is where the plot is."""
+    """The whole page; `results` has the rounds of each system by its name, `folder` is where the plot is, `marks` a setup and its figures."""
     ours, theirs = results[OURS], results[THEIRS]
     rows = [row(workload, median(ours[workload]), median(theirs[workload])) for workload in ours]
     rounds = len(next(iter(ours.values())))
@@ -165,6 +167,7 @@ def page(
             *(f"- {note}" for note in notes),
             "",
             *(_relaxed(results[RELAXED]) if RELAXED in results else []),
+            *(_marked(*marks) if marks else []),
         ]
     )
 
@@ -177,6 +180,20 @@ def _relaxed(rounds: Rounds) -> list[str]:
     )
     title = "## Concord without syncs, compared with nothing"
     return [title, "", why, "", markdown_table(RELAXED_HEADINGS, rows), ""]
+
+
+def _marked(setup: str, marks: Sequence[Mark]) -> list[str]:
+    rows = [
+        [
+            mark.operation,
+            str(mark.connections),
+            significant(mark.per_s),
+            f"{significant(mark.p50_ms)} / {significant(mark.p99_ms)} / {significant(mark.max_ms)}",
+        ]
+        for mark in marks
+    ]
+    table = markdown_table(["operation", "connections", "per s", "p50 / p99 / max ms"], rows)
+    return ["## A further mark, which is something else", "", f"{setup}. One measurement of each.", "", table, ""]
 
 
 def _how(rounds: int, seconds: int, workloads: Collection[Workload]) -> str:

@@ -7,14 +7,23 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadtest.dialects import Operation
+from loadtest.errors import LoadtestError
 from loadtest.figures import Latencies
 from loadtest.plot import LESS, MORE, Bar, ratios
 from loadtest.provenance import Provenance, field_of, filesystem_of
+from loadtest.redis_mark import parse
 from loadtest.report import HEADINGS, Measurement, markdown_table, median, page, ratio_bars, row
 from loadtest.workloads import Workload
 
 PUT = Workload(Operation.PUT, 8)
 PROVENANCE = Provenance("abc123", "Concord 0.1.0", "2 cores", "ext4", Latencies(9, 0.13, 0.2, 0.4), 0.5)
+
+
+CSV = """\
+"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
+"SET","816.33","8.9","0.9","7.359","17.1","24.607","52.415"
+"GET","61728.40","0.1","0.02","0.103","0.2","0.303","1.2"
+"""
 
 
 def rounds(*rates: float) -> list[Measurement]:
@@ -94,6 +103,31 @@ def test_the_plot_has_a_bar_for_each_workload_to_the_side_of_who_is_ahead() -> N
         "0.50",
         "Concord : etcd & co",
     }
+
+
+def test_a_further_mark_stands_under_what_it_is() -> None:
+    marked = page(
+        {"Concord": {PUT: rounds(1000)}, "etcd": {PUT: rounds(500)}},
+        [],
+        PROVENANCE,
+        command="x",
+        date="y",
+        folder="bench",
+        seconds=3,
+        notes=[],
+        marks=("Redis 7, alone", parse(CSV.splitlines(), 8)),
+    )
+    last = marked.partition("## A further mark, which is something else")[2]
+    assert "Redis 7, alone" in last
+    assert "| put       |           8 |    816 |   7.36 / 24.6 / 52.4 |" in last
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Could not connect to Redis", '"test","rps"\n"SET","x"\n', CSV.partition('"GET"')[0]]
+)
+def test_what_its_benchmark_does_not_say_is_no_mark(text: str) -> None:
+    with pytest.raises(LoadtestError, match="redis-benchmark"):
+        parse(text.splitlines(), 8)
 
 
 def test_a_chart_of_nothing_is_refused() -> None:
