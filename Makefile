@@ -75,6 +75,12 @@ bench: $(BENCH) ## Measure beside etcd in the same run (ARGS='--seconds 3 --roun
 		{ echo "make bench needs wrk, which could not be installed with apt-get: install it by other means" >&2; exit 1; }
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
+.PHONY: bench-guard
+bench-guard: $(DEV) ## Count the instructions of the main paths; fails when one costs 10 % more than it did (ARGS=--update)
+	@command -v valgrind >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing valgrind …" >&2 && \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends valgrind >/dev/null; } || true
+	@$(BIN)/python -m tests.cost.run $(ARGS)
+
 .PHONY: sim
 sim: $(DEV) ## Simulate clusters under faults, one per seed (SEEDS=n)
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)

@@ -1,5 +1,7 @@
 """`make bench`: Concord and etcd, three nodes each with fsync, loaded by the same program in the same run.
 
+Concord once more with durability `os` is a table of its own: what is not synced is not compared with what is.
+
 The systems take turns in every round, the other one first each time. Only one runs at a time, started anew on empty data:
 idle neighbours are not free (both send heartbeats) and would not cost both the same. It writes docs/bench.md and prints it.
 """
@@ -19,19 +21,32 @@ from functools import partial
 from pathlib import Path
 
 from concord.cli.console import Progress
-from loadtest import checks, wrk
+from loadtest import checks, redis_mark, wrk
 from loadtest.children import ended_by_signals
 from loadtest.concord_cluster import ConcordCluster
 from loadtest.dialects import Item
 from loadtest.errors import LoadtestError
 from loadtest.etcd_cluster import EtcdCluster, binary
-from loadtest.proc import cpu_s
+from loadtest.plot import ratios
+from loadtest.proc import cpu_s, written_bytes
 from loadtest.provenance import ROOT, collect
-from loadtest.report import Measurement, page
+from loadtest.report import PLOT, Measurement, page, ratio_bars
 from loadtest.systems import System
-from loadtest.workloads import BULK_ITEMS, KEYS, WORKLOADS, Workload, encoded_requests, items
+from loadtest.workloads import (
+    BULK_ITEMS,
+    CONNECTIONS,
+    LARGE_VALUE_BYTES,
+    VALUE_BYTES,
+    WORKLOADS,
+    Keys,
+    Workload,
+    encoded_requests,
+    items,
+    key_count,
+)
 
-MAKERS: tuple[Callable[[Path], System], ...] = (ConcordCluster, EtcdCluster)
+MAKERS: tuple[Callable[[Path], System], ...] = (partial(ConcordCluster, auth=True), EtcdCluster)
+RELAXED_MAKER: Callable[[Path], System] = partial(ConcordCluster, auth=True, durability="os")
 PAGE = Path("docs/bench.md")
 
 
@@ -43,15 +58,21 @@ class Bench:
         self._directory = directory
         self._progress = Progress(sys.stderr)
         self._began = time.monotonic()
-        self._items: Sequence[Item] = items(KEYS, random.Random(options.seed))
+        self._workloads = chosen(options)
+        self._items: dict[int, Sequence[Item]] = {
+            size: items(key_count(size), random.Random(options.seed), size=size)
+            for size in dict.fromkeys(workload.value_bytes for workload in self._workloads)
+        }
         self.results: dict[str, dict[Workload, list[Measurement]]] = {}
         self.setups: dict[str, str] = {}
         self.notes: list[str] = []
+        self.marks: list[redis_mark.Mark] = []
 
     def run(self) -> None:
         """All rounds."""
         for number in range(self._options.rounds):
-            for make in MAKERS if number % 2 == 0 else reversed(MAKERS):
+            makers = [*MAKERS, RELAXED_MAKER][: len(MAKERS) + self._options.relaxed]
+            for make in makers if number % 2 == 0 else reversed(makers):
                 directory = self._directory / f"round-{number}"
                 system = make(directory)
                 try:
@@ -61,6 +82,9 @@ class Bench:
                     raise LoadtestError(f"{system.name}, round {number + 1}: {error}") from error
                 finally:
                     shutil.rmtree(directory, ignore_errors=True)
+        if self._options.redis:
+            self._progress.show("Redis …")
+            self.marks = redis_mark.measure(self._directory / "redis")
         self._progress.clear()
 
     def _turn(self, system: System, number: int) -> None:
@@ -69,36 +93,44 @@ class Bench:
         self._show(system, number, "starting")
         system.start()
         self.setups[system.name] = system.setup
-        checks.load(system, self._items, BULK_ITEMS)
-        checks.check_reads_see_writes(system, rng)
         leaders, pids = system.leaders(), system.server_pids()
-        for workload in WORKLOADS:
-            self._show(system, number, f"{workload.name}, {workload.connections} connections")
-            measured = self._measure(system, workload, rng, pids)
-            self.results.setdefault(system.name, {}).setdefault(workload, []).append(measured)
-        checks.check_stored(system, self._items)
+        for size, loaded in self._items.items():
+            checks.load(system, loaded, BULK_ITEMS)
+            checks.check_reads_see_writes(system, rng)
+            for workload in (each for each in self._workloads if each.value_bytes == size):
+                self._show(system, number, f"{workload.name} of {size} bytes, {workload.connections} connections")
+                measured = self._measure(system, workload, rng, pids)
+                self.results.setdefault(system.name, {}).setdefault(workload, []).append(measured)
+            checks.check_stored(system, loaded)
         if system.leaders() != leaders:
             self.notes.append(f"{system.name} changed leaders under load in round {number + 1}.")
         if number == self._options.rounds - 1:
             self._show(system, number, "checking that reads need a quorum")
-            checks.check_reads_need_a_quorum(system, self._items[0][0])
+            checks.check_reads_need_a_quorum(system, loaded[0][0])
 
     def _measure(self, system: System, workload: Workload, rng: random.Random, pids: Sequence[int]) -> Measurement:
         """Warm up, looking at every answer, and measure."""
         path = self._directory / "requests"
-        prepared = encoded_requests(workload, system.dialect, system.address, self._items, rng)
+        loaded = self._items[workload.value_bytes]
+        prepared = encoded_requests(workload, system.dialect, system.address, loaded, rng)
         path.write_bytes(wrk.encode_requests(prepared))
         seed = rng.getrandbits(31)
         expected = system.dialect.expectation(workload.operation, workload.items)
         load = partial(wrk.run, system.address, path, connections=workload.connections)
         _trust(load(seconds=self._options.warm_up, seed=seed, expected=expected), workload)
         os.sync()  # what the warm-up left to write belongs to no measurement
-        before = cpu_s(pids)
+        before, written = cpu_s(pids), written_bytes(pids)
         result = _trust(load(seconds=self._options.seconds, seed=seed + 1), workload)
-        spent_s = cpu_s(pids) - before
+        spent_s, written = cpu_s(pids) - before, written_bytes(pids) - written
         keys = result.requests * workload.items
         return Measurement(
-            keys / result.seconds, result.p50_ms, result.p99_ms, result.max_ms, cpu_us=spent_s / keys * 1e6
+            keys / result.seconds,
+            result.p50_ms,
+            result.p99_ms,
+            result.p999_ms,
+            result.max_ms,
+            cpu_us=spent_s / keys * 1e6,
+            written_bytes=written / keys,
         )
 
     def _show(self, system: System, number: int, what: str) -> None:
@@ -112,6 +144,18 @@ def _trust(result: wrk.WrkResult, workload: Workload) -> wrk.WrkResult:
     return result
 
 
+def chosen(options: argparse.Namespace) -> list[Workload]:
+    """The part of the matrix that is asked for, in its order."""
+    return [
+        workload
+        for workload in WORKLOADS
+        if (workload.mix or workload.operation.value) in options.operations
+        and workload.connections in options.connections
+        and workload.value_bytes in options.value_bytes
+        and workload.keys.value in options.keys
+    ]
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement (%(default)s)")
@@ -120,7 +164,20 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of keys, values and their order (%(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / PAGE, help=f"the page to write ({PAGE})")
     parser.add_argument("--directory", type=Path, default=ROOT / "build", help="where data lies meanwhile (build)")
+    names = list(dict.fromkeys(workload.mix or workload.operation.value for workload in WORKLOADS))
+    sizes = [VALUE_BYTES, *LARGE_VALUE_BYTES]
+    part = parser.add_argument_group("parts of the matrix (all)")
+    part.add_argument("--operations", nargs="+", choices=names, default=names, help="A, B and C are mixes")
+    part.add_argument("--connections", nargs="+", type=int, choices=CONNECTIONS, default=CONNECTIONS)
+    part.add_argument("--value-bytes", nargs="+", type=int, choices=sizes, default=sizes)
+    part.add_argument("--keys", nargs="+", choices=[keys.value for keys in Keys], default=[keys.value for keys in Keys])
+    part.add_argument(
+        "--relaxed", action=argparse.BooleanOptionalAction, default=True, help="Concord with durability os, too"
+    )
+    parser.add_argument("--redis", action="store_true", help="Redis as a further mark; needs redis-server")
     options = parser.parse_args(arguments)
+    if not chosen(options):
+        parser.error("no part of the matrix is left")
     if min(options.seconds, options.rounds, options.warm_up) < 1:
         parser.error("--seconds, --rounds and --warm-up are at least 1")
     return options
@@ -135,6 +192,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ended_by_signals(), tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
             binary(), wrk.program()  # complain about what is missing before anything is started
+            if options.redis:
+                redis_mark.check()
             provenance = collect(Path(directory), PAGE)
             bench = Bench(options, Path(directory))
             bench.run()
@@ -147,9 +206,14 @@ def main(arguments: Sequence[str]) -> int:
         provenance,
         command=command,
         date=date,
+        folder=options.output.stem,
         seconds=options.seconds,
         notes=bench.notes,
+        marks=(redis_mark.setup(), bench.marks) if bench.marks else None,
     )
+    plot = options.output.with_suffix("") / PLOT
+    plot.parent.mkdir(parents=True, exist_ok=True)
+    plot.write_text(ratios("Operations a second, Concord : etcd", ratio_bars(bench.results)))
     options.output.write_text(written)
     sys.stdout.write(written)
     return 0

@@ -27,7 +27,7 @@ class HttpClient:
         Raises:
             OSError: the connection failed, or nothing came in time (TimeoutError).
         """
-        headers = {"Content-Type": "application/json"} if request.body else {}
+        headers = dict(request.headers) | ({"Content-Type": "application/json"} if request.body else {})
         try:
             self._connection.request(request.method, request.path, request.body or None, headers)
             response = self._connection.getresponse()

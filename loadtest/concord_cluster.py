@@ -1,7 +1,8 @@
-"""Concord: `concord up` on this machine, in the durability that it has by default (fsync)."""
+"""Concord: `concord up` on this machine, in the durability that it has by default (fsync) unless told otherwise."""
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,15 +25,26 @@ LEADERS_HOLD_S = 2.0
 ASK_TIMEOUT_S = 2.0
 NODE_PORT_OFFSET = 101  # where `concord up` looks for ports of nodes
 DURABILITY = "fsync"
+ANSWERED = {
+    DURABILITY: "a write is answered when the logs of a majority of its group are synced (fdatasync)",
+    "os": "a write is answered when a majority of its group have handed it to the operating system, and nothing is synced",
+}
 
 
 class ConcordCluster:
-    """`concord up` and what it started; may be started again on the same data after `close` or `kill_everything`."""
+    """`concord up` and what it started; may be started again on the same data after `close` or `kill_everything`.
 
-    name = "Concord"
-    dialect = ConcordDialect()
+    With `auth` the gateway asks for tokens, and the dialect has one once the cluster is started.
+    """
 
-    def __init__(self, directory: Path, groups: int = 8, nodes: int = 3) -> None:
+    def __init__(
+        self, directory: Path, groups: int = 8, nodes: int = 3, *, durability: str = DURABILITY, auth: bool = False
+    ) -> None:
+        self.name = "Concord" if durability == DURABILITY else f"Concord, {durability}"
+        self.dialect = ConcordDialect()
+        self._durability = durability
+        self._auth = auth
+        self._token = ""
         self._directory = directory
         self._groups = groups
         self._nodes = nodes
@@ -43,8 +55,8 @@ class ConcordCluster:
     def setup(self) -> str:
         """What runs, for the report."""
         return (
-            f"Concord, {self._nodes} nodes and 1 gateway, {self._groups} groups of 3 replicas, durability {DURABILITY}: "
-            "a write is answered when the logs of a majority of its group are synced (fdatasync); without tokens"
+            f"Concord, {self._nodes} nodes and 1 gateway, {self._groups} groups of 3 replicas, durability "
+            f"{self._durability}: {ANSWERED[self._durability]}; {'with' if self._auth else 'without'} tokens"
         )
 
     @property
@@ -71,6 +83,9 @@ class ConcordCluster:
         """Start it and wait until it is ready and nobody takes leaderships over any more."""
         self.launch()
         self.wait_until_ready()
+        if self._auth and not self._token:
+            self._token = self._bootstrap()
+            self.dialect = ConcordDialect(self._token)
         wait_until_settled(self._even_leaders, "leaders are spread evenly", LEADERS_HOLD_S, START_TIMEOUT_S)
 
     def launch(self) -> None:
@@ -81,12 +96,35 @@ class ConcordCluster:
             "port": str(self._port),
             "nodes": str(self._nodes),
             "groups": str(self._groups),
-            "durability": DURABILITY,
+            "durability": self._durability,
         }
         flags = [word for name, given in values.items() for word in (f"--{name}", given)]
-        environ = clean_environ(PYTHONPATH=os.pathsep.join([str(ROOT / "sdk"), str(ROOT)]))
+        flags += ["--auth"] * self._auth
+        environ = _environ()
         log = self._directory.with_name(f"{self._directory.name}.log")
         self._supervisor = Child([sys.executable, "-P", "-m", "concord.cli", "up", *flags], log, environ)
+
+    def _bootstrap(self) -> str:
+        """The cluster's first token."""
+        nodes = ",".join(self.node_addresses().values())
+        words = [
+            sys.executable,
+            "-P",
+            "-m",
+            "concord.cli",
+            "token",
+            "bootstrap",
+            "--cluster",
+            "local",
+            "--nodes",
+            nodes,
+        ]
+        done = subprocess.run(
+            words, env=_environ(), capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False
+        )
+        if done.returncode:
+            raise LoadtestError(f"there is no first token: {done.stderr.strip()}")
+        return done.stdout.strip()
 
     def wait_until_ready(self) -> float:
         """Wait for the gateway's readiness; returns the seconds it took."""
@@ -124,7 +162,7 @@ class ConcordCluster:
     def leaders(self) -> Mapping[str, str] | None:
         """Who leads which group, once every group has a leader."""
         with suppress(CliError):
-            groups = fetch(self.url, ASK_TIMEOUT_S).groups
+            groups = fetch(self.url, ASK_TIMEOUT_S, self._token).groups
             if len(groups) == self._groups and all(group.leader for group in groups):
                 return {str(group.id): str(group.leader) for group in groups}
         return None
@@ -165,3 +203,7 @@ class ConcordCluster:
         for pid in filter(is_alive, pids):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _environ() -> dict[str, str]:
+    return clean_environ(PYTHONPATH=os.pathsep.join([str(ROOT / "sdk"), str(ROOT)]))

@@ -17,18 +17,21 @@ class Operation(enum.Enum):
     PUT = "put"
     GET = "get"
     BULK = "bulk"
+    MIX = "mix"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """An HTTP request; a body is JSON."""
+    """An HTTP request; a body is JSON; `headers` are those besides the ones that a body needs."""
 
     method: str
     path: str
     body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
 
     def encoded(self, host: str) -> bytes:
         """The request as it goes over a connection that is kept open (RFC 9112)."""
         lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {host}"]
+        lines += [f"{name}: {text}" for name, text in self.headers]
         if self.body:
             lines += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
         return "\r\n".join([*lines, "", ""]).encode() + self.body
@@ -65,20 +68,23 @@ class Dialect(Protocol):
 
 
 class ConcordDialect:
-    """Concord's gateway; reads are linearizable unless asked otherwise."""
+    """Concord's gateway; reads are linearizable unless asked otherwise. With a token every request carries it."""
+
+    def __init__(self, token: str = "") -> None:
+        self._headers = (("Authorization", f"Bearer {token}"),) if token else ()
 
     def put(self, key: str, value: str) -> Request:
         """Set one key."""
-        return Request("PUT", f"/api/v1/kv/{key}", msgspec.json.encode({"value": value}))
+        return Request("PUT", f"/api/v1/kv/{key}", msgspec.json.encode({"value": value}), self._headers)
 
     def get(self, key: str) -> Request:
         """Read one key, linearizably."""
-        return Request("GET", f"/api/v1/kv/{key}")
+        return Request("GET", f"/api/v1/kv/{key}", headers=self._headers)
 
     def bulk(self, items: Sequence[Item]) -> Request:
         """Set many keys, each with an outcome of its own."""
         operations = [{"key": key, "value": value} for key, value in items]
-        return Request("POST", "/api/v1/kv/bulk", msgspec.json.encode({"operations": operations}))
+        return Request("POST", "/api/v1/kv/bulk", msgspec.json.encode({"operations": operations}), self._headers)
 
     def expectation(self, operation: Operation, items: int) -> Expectation:
         """How success looks: a bulk answer has one status for itself and one for each item."""
@@ -103,7 +109,7 @@ class EtcdDialect:
         return Request("POST", "/v3/kv/range", msgspec.json.encode({"key": _base64(key)}))
 
     def bulk(self, items: Sequence[Item]) -> Request:
-        """Set many keys in one transaction, which is how etcd does it; at most 128 by default."""
+        """Set many keys in one transaction, which is how etcd does it; at most 128 unless `--max-txn-ops` says more."""
         puts = [{"request_put": {"key": _base64(key), "value": _base64(value)}} for key, value in items]
         return Request("POST", "/v3/kv/txn", msgspec.json.encode({"success": puts}))
 
@@ -113,6 +119,7 @@ class EtcdDialect:
             Operation.PUT: Expectation('"header":{', 1),
             Operation.GET: Expectation('"count":"1"', 1),
             Operation.BULK: Expectation('"response_put"', items),
+            Operation.MIX: Expectation('"header":{', 1),
         }[operation]
 
     def value(self, body: bytes) -> str:

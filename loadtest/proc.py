@@ -91,3 +91,24 @@ def memory_bytes(pid: int) -> tuple[int, int]:
     except OSError as error:
         raise LoadtestError(f"process {pid} is gone") from error
     return parse_memory(text, "VmRSS"), parse_memory(text, "VmHWM")
+
+
+def written_bytes(pids: Iterable[int]) -> int:
+    """Bytes that processes have had written to disks so far (`write_bytes` of proc(5)), all threads together.
+
+    Raises:
+        LoadtestError: one of them is gone, or belongs to somebody else.
+    """
+    total = 0
+    for pid in pids:
+        try:
+            text = (PROC / str(pid) / "io").read_text()
+        except OSError as error:
+            raise LoadtestError(f"what process {pid} writes cannot be seen: {error.strerror}") from error
+        total += parse_written(text)
+    return total
+
+
+def parse_written(text: str) -> int:
+    """Bytes written to disks, from the content of /proc/<pid>/io."""
+    return int(next(line for line in text.splitlines() if line.startswith("write_bytes:")).split()[1])

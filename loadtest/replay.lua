@@ -60,9 +60,10 @@ function done(summary, latency)
   end
   local errors = summary.errors
   io.write(string.format(
-    'RESULT {"requests":%d,"seconds":%.6f,"p50_ms":%.3f,"p99_ms":%.3f,"max_ms":%.3f,' ..
+    'RESULT {"requests":%d,"seconds":%.6f,"p50_ms":%.3f,"p99_ms":%.3f,"p999_ms":%.3f,"max_ms":%.3f,' ..
     '"connection_errors":%d,"timeouts":%d,"refused":%d,"checked":%d,"bad":%d,"example":%s}\n',
     summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    latency:percentile(99.9) / 1e3,
     latency.max / 1e3, errors.connect + errors.read + errors.write, errors.timeout, errors.status, seen, wrong,
     quoted(shown)))
 end

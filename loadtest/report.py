@@ -1,32 +1,34 @@
-"""The benchmark's page: medians over rounds as a Markdown table, with everything they depend on. Pure."""
+"""The benchmark's page: medians over rounds as Markdown tables, with everything they depend on. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from loadtest.figures import percentile, significant, spread
+from loadtest.plot import Bar
 from loadtest.provenance import Provenance
-from loadtest.workloads import BULK_ITEMS, KEYS, VALUE_BYTES, Workload
+from loadtest.redis_mark import Mark
+from loadtest.workloads import MIXES, Workload, key_count
+
+OURS, THEIRS, RELAXED = "Concord", "etcd", "Concord, os"
+PLOT = "ratios.svg"
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """One workload on one system in one round; `cpu_us` is server CPU time for each key put or read."""
+    """One workload on one system in one round; CPU time and bytes written are those of the servers for each key put or read."""
 
     per_s: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     max_ms: float
     cpu_us: float
+    written_bytes: float
 
 
-class Median(msgspec.Struct, frozen=True):
+class Median(Measurement, frozen=True):
     """Medians over rounds, each figure by itself; `spread` is that of the rate."""
 
-    per_s: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    cpu_us: float
     spread: float
 
 
@@ -45,34 +47,65 @@ def longest(rounds: Rounds) -> str:
     return significant(max(one.max_ms for measurements in rounds.values() for one in measurements))
 
 
+NAMED = ("operation", "bytes", "keys", "connections")
 HEADINGS = (
-    "operation",
-    "connections",
+    *NAMED,
     "Concord per s",
     "etcd per s",
     "ratio",
-    "Concord p50 / p99 ms",
-    "etcd p50 / p99 ms",
+    "Concord p50 / p99 / p99.9 ms",
+    "etcd p50 / p99 / p99.9 ms",
     "Concord CPU µs",
     "etcd CPU µs",
+    "Concord written",
+    "etcd written",
     "spread",
 )
+RELAXED_HEADINGS = (*NAMED, "per s", "p50 / p99 / p99.9 ms", "CPU µs", "written", "spread")
+
+
+def named(workload: Workload) -> list[str]:
+    """The cells that say which workload it is."""
+    return [workload.name, f"{workload.value_bytes:,}", workload.keys.value, str(workload.connections)]
 
 
 def row(workload: Workload, ours: Median, theirs: Median) -> list[str]:
     """One line of the table."""
     return [
-        workload.name,
-        str(workload.connections),
+        *named(workload),
         significant(ours.per_s),
         significant(theirs.per_s),
         f"**{ours.per_s / theirs.per_s:.2f}**",
-        f"{significant(ours.p50_ms)} / {significant(ours.p99_ms)}",
-        f"{significant(theirs.p50_ms)} / {significant(theirs.p99_ms)}",
+        times(ours),
+        times(theirs),
         significant(ours.cpu_us),
         significant(theirs.cpu_us),
+        significant(ours.written_bytes),
+        significant(theirs.written_bytes),
         f"{ours.spread:.0%} / {theirs.spread:.0%}",
     ]
+
+
+def relaxed_row(workload: Workload, found: Median) -> list[str]:
+    """One line of the table of what is not synced."""
+    written, cpu = significant(found.written_bytes), significant(found.cpu_us)
+    return [*named(workload), significant(found.per_s), times(found), cpu, written, f"{found.spread:.0%}"]
+
+
+def times(found: Median) -> str:
+    """Times of requests, in milliseconds."""
+    return " / ".join(significant(part) for part in (found.p50_ms, found.p99_ms, found.p999_ms))
+
+
+def ratio_bars(results: Mapping[str, Rounds]) -> list[Bar]:
+    """For the plot: the ratio of the medians of rates, and the least and the most that a round of each gives."""
+    bars = []
+    for workload, ours in results[OURS].items():
+        rates = [one.per_s for one in ours], [one.per_s for one in results[THEIRS][workload]]
+        ratio = percentile(rates[0], 0.5) / percentile(rates[1], 0.5)
+        name = f"{workload.name}, {workload.value_bytes:,} B, {workload.keys.value}, c = {workload.connections}"
+        bars.append(Bar(name, ratio, min(rates[0]) / max(rates[1]), max(rates[0]) / min(rates[1])))
+    return bars
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -97,11 +130,13 @@ def page(
     *,
     command: str,
     date: str,
+    folder: str,
     seconds: int,
     notes: Sequence[str],
+    marks: tuple[str, Sequence[Mark]] | None = None,
 ) -> str:
-    """The whole page; `results` has the rounds of "Concord" and of "etcd"."""
-    ours, theirs = results["Concord"], results["etcd"]
+    """The whole page; `results` has the rounds of each system by its name, `folder` is where the plot is, `marks` a setup and its figures."""
+    ours, theirs = results[OURS], results[THEIRS]
     rows = [row(workload, median(ours[workload]), median(theirs[workload])) for workload in ours]
     rounds = len(next(iter(ours.values())))
     sync = f"{significant(provenance.sync.p50_ms)} ms (p50), {significant(provenance.sync.p99_ms)} ms (p99)"
@@ -123,24 +158,57 @@ def page(
             "",
             markdown_table(HEADINGS, rows),
             "",
+            f"![Operations a second, Concord : etcd]({folder}/{PLOT})",
+            "",
             f"The longest of all requests took {longest(ours)} ms in Concord and {longest(theirs)} ms in etcd.",
             "",
-            _how(rounds, seconds),
+            _how(rounds, seconds, ours),
             *([""] if notes else []),
             *(f"- {note}" for note in notes),
             "",
+            *(_relaxed(results[RELAXED]) if RELAXED in results else []),
+            *(_marked(*marks) if marks else []),
         ]
     )
 
 
-def _how(rounds: int, seconds: int) -> str:
+def _relaxed(rounds: Rounds) -> list[str]:
+    rows = [relaxed_row(workload, median(measured)) for workload, measured in rounds.items()]
+    why = (
+        "With `--durability os` a write is in the memory of a majority of machines when it is answered. What all of them lose at once, "
+        "as in a power cut of the whole place, is lost. So these figures stand beside no others."
+    )
+    title = "## Concord without syncs, compared with nothing"
+    return [title, "", why, "", markdown_table(RELAXED_HEADINGS, rows), ""]
+
+
+def _marked(setup: str, marks: Sequence[Mark]) -> list[str]:
+    rows = [
+        [
+            mark.operation,
+            str(mark.connections),
+            significant(mark.per_s),
+            f"{significant(mark.p50_ms)} / {significant(mark.p99_ms)} / {significant(mark.max_ms)}",
+        ]
+        for mark in marks
+    ]
+    table = markdown_table(["operation", "connections", "per s", "p50 / p99 / max ms"], rows)
+    return ["## A further mark, which is something else", "", f"{setup}. One measurement of each.", "", table, ""]
+
+
+def _how(rounds: int, seconds: int, workloads: Collection[Workload]) -> str:
+    sizes = sorted({workload.value_bytes for workload in workloads})
+    keys = ", ".join(f"{key_count(size):,} keys of {size:,} bytes" for size in sizes)
+    mixes = ", ".join(f"{mix} ({reads:.0%} reads)" for mix, reads in MIXES.items())
     return (
         f"Rates are keys put or read per second, the median of {rounds} round{'s' * (rounds > 1)} of {seconds} s; spread is (largest - smallest) / median "
-        "of them, Concord / etcd. Times are those of whole requests. CPU is time of all server processes for each key, the "
-        "load generator's not counted.\n\n"
-        f"Keys are drawn uniformly from {KEYS:,} that exist, values have {VALUE_BYTES} bytes; a bulk has {BULK_ITEMS} distinct keys, "
-        "which is a transaction in etcd and a bulk request, not a transaction, in Concord. All reads are linearizable: both "
-        "were seen to refuse them while two of three nodes were paused. Every answer of the warm-ups was looked at and every "
+        "of them, Concord / etcd; the thin lines of the plot go from the worst of one beside the best of the other to the reverse. Times are those of "
+        "whole requests. CPU is time of all server processes for each key, the load generator's not counted; written are the bytes that they had "
+        "written to the disk for each key (`write_bytes` of `/proc/PID/io`), all replicas together.\n\n"
+        f"There are {keys}. Uniform keys are all as likely, zipfian ones by their rank to the power of -0.99 (20,000 draws, repeated in random order). "
+        f"The mixes of the Yahoo! Cloud Serving Benchmark are {mixes} and puts of whole values. A bulk has distinct keys: it "
+        "is a transaction in etcd and a bulk request, not a transaction, in Concord. All reads are linearizable: every system "
+        "was seen to refuse them while two of three nodes were paused. Every answer of the warm-ups was looked at and every "
         "measured one had a status below 400; one failure ends the run.\n\n"
         "The systems take turns, and the one that begins changes every round. Only one runs at a time, started anew on empty data "
         "for its turn, so that neither pays for the other's heartbeats or garbage, and both begin each round in the same state. "

@@ -27,6 +27,7 @@ class WrkResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     max_ms: float
     connection_errors: int
     timeouts: int

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,12 @@ def tracked(*patterns: str) -> list[Path]:
 def parsed(*patterns: str) -> Iterator[tuple[str, ast.Module]]:
     for path in tracked(*patterns):
         if path.suffix == ".py":
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_bytes())
+            yield str(path.relative_to(ROOT)), tree_of(path)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
 
 
 def imported(tree: ast.Module) -> set[str]:

@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cache
+from itertools import groupby
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -73,6 +75,12 @@ class Fault(msgspec.Struct):
     request: type[object] = object
 
 
+@cache
+def _even_owners(groups: int) -> Sequence[int]:
+    """Slot → group, numbered from 1."""
+    return [slot * groups // SLOT_COUNT + 1 for slot in range(SLOT_COUNT)]
+
+
 class FakeCluster:
     """Nodes n1..n3, `groups` groups; each group is led by one node and keeps what was written to it."""
 
@@ -81,7 +89,7 @@ class FakeCluster:
         self.groups = list(range(1, groups + 1))
         self.addresses = {node: f"127.0.0.1:{node.removeprefix('n')}" for node in self.nodes}
         self.leaders = {group: self.nodes[group % nodes] for group in self.groups}
-        self.owners = [self.groups[slot * groups // SLOT_COUNT] for slot in range(SLOT_COUNT)]
+        self.owners = list(_even_owners(groups))
         self.epoch = 1
         self.data: dict[int, dict[str, tuple[bytes, int, int]]] = defaultdict(dict)
         self.applied: list[tuple[int, str]] = []
@@ -104,11 +112,11 @@ class FakeCluster:
     def map(self) -> ClusterMap:
         """The map as of now."""
         ranges: list[SlotRange] = []
-        for slot, group in enumerate(self.owners):
-            if ranges and ranges[-1].group == group:
-                ranges[-1] = SlotRange(ranges[-1].first, slot, group)
-            else:
-                ranges.append(SlotRange(slot, slot, group))
+        first = 0
+        for group, slots in groupby(self.owners):
+            end = first + len(list(slots))
+            ranges.append(SlotRange(first, end - 1, group))
+            first = end
         nodes = [NodeInfo(node, self.addresses[node], "zone", "host", "i") for node in self.nodes]
         return ClusterMap(NAME, self.epoch, nodes, [GroupInfo(group, self.nodes) for group in self.groups], ranges)
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from gateway.process import main
 from tests.gateway.double import NAME, FakeCluster, until
 from tests.gateway.nodes import Nodes
 
@@ -85,7 +86,7 @@ def seeds(nodes: Nodes) -> str:
 def test_a_gateway_serves_stops_cleanly_and_starts_again_on_its_port(launch: Launch, port: int) -> None:
     async def scenario(nodes: Nodes) -> None:
         flags = ("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
+        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
             process = launch(*flags)
             await becomes(200, port, "/readyz")
             assert await asyncio.to_thread(get, port, "/api/v1/kv/x%2Fttl", "PUT", b'{"value":[1.0]}') != (0, b"")
@@ -152,21 +153,31 @@ def test_a_port_in_use_is_refused(launch: Launch, port: int) -> None:
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (("--listen", "0.0.0.0:0", "--nodes", "127.0.0.1:1"), b"--insecure-http"),
-        (("--listen", "0.0.0.0:0", "--nodes", "127.0.0.1:1", "--insecure-http"), b"--auth"),
-        (("--nodes", "127.0.0.1:1", "--auth", "yes"), b"--auth"),
-        (("--listen", "nowhere", "--nodes", "127.0.0.1:1"), b"nowhere"),
-        (("--nodes", "10.0.0.1:1"), b"--insecure"),
-        (("--nodes", "127.0.0.1:1", "--tls-cert", "x"), b"tls_ca"),
-        ((), b"--nodes"),
-        (("--nodes", "127.0.0.1:1", "--port", "1"), b"--port"),
+        (("--listen", "0.0.0.0:0", "--nodes", "127.0.0.1:1"), "--insecure-http"),
+        (("--listen", "0.0.0.0:0", "--nodes", "127.0.0.1:1", "--insecure-http"), "--auth"),
+        (("--nodes", "127.0.0.1:1", "--auth", "yes"), "--auth"),
+        (("--listen", "nowhere", "--nodes", "127.0.0.1:1"), "nowhere"),
+        (("--nodes", "10.0.0.1:1"), "--insecure"),
+        (("--nodes", "127.0.0.1:1", "--tls-cert", "x"), "tls_ca"),
+        ((), "--nodes"),
+        (("--nodes", "127.0.0.1:1", "--port", "1"), "--port"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(launch: Launch, flags: tuple[str, ...], named: bytes) -> None:
-    process = launch(*flags)
+def test_wrong_settings_are_refused_by_name(
+    flags: tuple[str, ...], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("CONCORD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("gateway.process.uvloop.run", pytest.fail)
+    assert main(["--cluster", NAME, *flags]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_a_process_with_wrong_settings_ends_with_code_2(launch: Launch) -> None:
+    process = launch("--port", "1")
     assert process.wait(20) == 2
     assert process.stderr is not None
-    assert named in process.stderr.read()
+    assert b"--port" in process.stderr.read()
 
 
 def test_bodies_over_the_limit_are_answered_before_they_are_sent(launch: Launch, port: int) -> None:

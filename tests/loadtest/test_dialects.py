@@ -2,12 +2,26 @@
 
 import base64
 import random
+from argparse import Namespace
+from collections import Counter
 
 import msgspec
 import pytest
 
+from loadtest.bench import chosen
 from loadtest.dialects import ConcordDialect, Dialect, EtcdDialect, Expectation, Operation, Request
-from loadtest.workloads import BULK_ITEMS, WORKLOADS, Workload, encoded_requests, in_batches, items
+from loadtest.workloads import (
+    BULK_ITEMS,
+    MIXES,
+    WORKLOADS,
+    Keys,
+    Workload,
+    encoded_requests,
+    in_batches,
+    items,
+    key_count,
+    zipfian,
+)
 
 HEADER = b'"header":{"cluster_id":"1","member_id":"2","revision":"3","raft_term":"2"}'
 
@@ -19,6 +33,39 @@ def test_a_request_is_encoded_with_its_length_and_without_closing_the_connection
         b'{"value":1}'
     )
     assert Request("GET", "/x").encoded("h") == b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+def test_a_token_goes_with_every_request_and_is_not_there_without_one() -> None:
+    for dialect, times in ((ConcordDialect("sk_x"), 1), (ConcordDialect(), 0)):
+        for request in (dialect.put("a", "b"), dialect.get("a"), dialect.bulk([("a", "b")])):
+            assert request.encoded("h").count(b"\r\nAuthorization: Bearer sk_x\r\n") == times
+
+
+def test_a_zipfian_draw_prefers_few_keys_as_much_as_its_exponent_says() -> None:
+    loaded = items(1000, random.Random(1))
+    counts = sorted(Counter(zipfian(loaded, 100_000, random.Random(2))).values(), reverse=True)
+    total = sum((rank + 1) ** -0.99 for rank in range(1000))
+    assert counts[0] == pytest.approx(100_000 / total, rel=0.05)
+    assert sum(counts[:100]) == pytest.approx(
+        100_000 * sum((rank + 1) ** -0.99 for rank in range(100)) / total, rel=0.02
+    )
+
+
+@pytest.mark.parametrize(("mix", "reads"), MIXES.items())
+def test_a_mix_has_its_share_of_reads(mix: str, reads: float) -> None:
+    workload = Workload(Operation.MIX, 8, keys=Keys.ZIPFIAN, mix=mix)
+    requests = encoded_requests(workload, ConcordDialect(), "h", items(50, random.Random(1)), random.Random(3))
+    assert sum(request.startswith(b"GET") for request in requests) / len(requests) == pytest.approx(reads, abs=0.01)
+
+
+def test_large_values_have_their_size_and_fewer_keys() -> None:
+    assert {len(text) for _, text in items(3, random.Random(1), size=10_000)} == {10_000}
+    assert [key_count(size) for size in (100, 1_000, 10_000)] == [10_000, 10_000, 1_000]
+
+
+def test_a_part_of_the_matrix_can_be_chosen() -> None:
+    options = Namespace(operations=["put", "A"], connections=[64], value_bytes=[100], keys=["zipfian"])
+    assert [(each.name, each.connections) for each in chosen(options)] == [("put", 64), ("YCSB A", 64)]
 
 
 def test_etcd_gets_keys_and_values_in_base64() -> None:
@@ -74,7 +121,7 @@ def test_an_expectation_counts_exactly() -> None:
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: f"{workload.name} {workload.connections}")
 @pytest.mark.parametrize("dialect", [ConcordDialect(), EtcdDialect()], ids=["concord", "etcd"])
 def test_requests_are_the_same_from_the_same_seed(dialect: Dialect, workload: Workload) -> None:
-    loaded = items(200, random.Random(1))
+    loaded = items(600, random.Random(1))
     first, second = (encoded_requests(workload, dialect, "h", loaded, random.Random(7)) for _ in range(2))
     assert first == second
 

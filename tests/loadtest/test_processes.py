@@ -9,7 +9,18 @@ import pytest
 
 from loadtest.children import Child, clean_environ, free_ports, paused, wait_until, wait_until_settled
 from loadtest.errors import LoadtestError
-from loadtest.proc import ProcessTimes, cpu_s, descendants, is_alive, memory_bytes, parse_memory, parse_stat, times
+from loadtest.proc import (
+    ProcessTimes,
+    cpu_s,
+    descendants,
+    is_alive,
+    memory_bytes,
+    parse_memory,
+    parse_stat,
+    parse_written,
+    times,
+    written_bytes,
+)
 
 STAT = "1234 (a (strange) name) S 77 1234 1234 0 -1 4194304 500 0 0 0 250 50 3 4 20 0 9 0 100 200 300"
 PARENT = """
@@ -40,6 +51,13 @@ def test_the_fields_of_a_process_are_found_behind_any_name() -> None:
 def test_memory_is_read_in_bytes() -> None:
     assert parse_memory("Name:\tx\nVmHWM:\t  20 kB\nVmRSS:\t  10 kB\n", "VmRSS") == 10240
     assert parse_memory("Name:\tx\n", "VmRSS") == 0
+
+
+def test_bytes_written_are_those_that_reach_a_disk() -> None:
+    assert parse_written("wchar: 99\nsyscw: 7\nwrite_bytes: 4096\ncancelled_write_bytes: 5\n") == 4096
+    assert written_bytes([os.getpid()]) >= 0
+    with pytest.raises(LoadtestError, match="cannot be seen"):
+        written_bytes([1 << 30])
 
 
 def test_this_process_uses_memory_and_time() -> None:

@@ -19,6 +19,7 @@ GOOD = WrkResult(
     seconds=2.5,
     p50_ms=0.4,
     p99_ms=2.0,
+    p999_ms=4.0,
     max_ms=9.0,
     connection_errors=0,
     timeouts=0,
@@ -32,7 +33,7 @@ OUTPUT = """Running 3s test @ http://127.0.0.1:4000/
   Thread Stats   Avg      Stdev     Max   +/- Stdev
     Latency     1.43ms  512.00us  12.01ms   90.10%
 Requests/sec:    480.00
-RESULT {"requests":1200,"seconds":2.500000,"p50_ms":0.400,"p99_ms":2.000,"max_ms":9.000,"connection_errors":0,"timeouts":0,"refused":0,"checked":0,"bad":0,"example":""}
+RESULT {"requests":1200,"seconds":2.500000,"p50_ms":0.400,"p99_ms":2.000,"p999_ms":4.000,"max_ms":9.000,"connection_errors":0,"timeouts":0,"refused":0,"checked":0,"bad":0,"example":""}
 """
 
 
@@ -103,7 +104,7 @@ class TestTheScript:
         result = self.run(server, tmp_path, b"good\ngood", b"17\ngood good\n")
         assert result.fault() == ""
         assert result.checked >= result.requests > 0
-        assert 0 < result.p50_ms <= result.p99_ms <= result.max_ms
+        assert 0 < result.p50_ms <= result.p99_ms <= result.p999_ms <= result.max_ms
 
     def test_answers_are_counted_but_not_looked_at_while_measuring(self, server: str, tmp_path: Path) -> None:
         result = self.run(server, tmp_path, b"bad", check=False)

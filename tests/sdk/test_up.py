@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from concord.cli import main
 from tests.e2e.cluster import ROOT, LocalCluster, is_alive, local_cluster, wait_until
 
 
@@ -176,14 +177,20 @@ def test_status_exits_with_3_when_nobody_answers(cluster: LocalCluster) -> None:
         (["status", "--url", "http://h:port"], "http://h:port"),
     ],
 )
-def test_wrong_use_is_one_line_and_code_2(tmp_path: Path, cluster: LocalCluster, words: list[str], said: str) -> None:
+def test_wrong_use_is_one_line_and_code_2(
+    tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     if words[:1] == ["up"]:
-        words = ["up", "--data-dir", str(tmp_path / "unused"), "--port", str(cluster.port), *words[1:]]
-    refused = cluster.command(*words)
-    assert refused.returncode == 2, refused.stderr
-    assert said in refused.stderr
-    assert refused.stderr.startswith("concord: ")
-    assert refused.stderr.count("\n") == 1
+        words = ["up", "--data-dir", str(tmp_path / "unused"), *words[1:]]
+    assert main(words) == 2
+    refused = capsys.readouterr().err
+    assert said in refused
+    assert refused.startswith("concord: ")
+    assert refused.count("\n") == 1
+
+
+def test_the_process_ends_with_the_code_of_wrong_use(cluster: LocalCluster) -> None:
+    assert cluster.command("dwon").returncode == 2
 
 
 def test_a_client_without_the_server_says_what_to_install(tmp_path: Path) -> None:

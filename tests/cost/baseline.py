@@ -1,0 +1,69 @@
+"""What every path has cost, for each Python that it was counted on, and whether it costs more now. Pure but for reading the file.
+
+A count belongs to a build of Python: another version executes other instructions for the same program. So the file has a section for
+each, and where there is none nothing is compared.
+"""
+
+import platform
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+FILE = Path(__file__).with_name("baseline.json")
+LIMIT_RISE = 0.10
+Costs = Mapping[str, int]
+"""Path → instructions for each operation."""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One path; `before` None when it is new."""
+
+    name: str
+    now: int
+    before: int | None
+
+    @property
+    def rise(self) -> float:
+        """Part of the baseline by which it costs more now; negative when it costs less."""
+        return self.now / self.before - 1 if self.before else 0.0
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether it costs more than is let pass."""
+        return self.before is not None and self.now > (1 + LIMIT_RISE) * self.before
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it got so much cheaper that the baseline would let the gain be lost again."""
+        return self.rise < -LIMIT_RISE
+
+
+def build() -> str:
+    """Which Python this is, as the file names it."""
+    is_optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    words = [
+        platform.python_implementation(),
+        platform.python_version(),
+        platform.python_compiler(),
+        platform.machine(),
+    ]
+    return ", ".join([*words, "optimized" if is_optimized else "not optimized"])
+
+
+def compare(now: Costs, before: Costs) -> list[Comparison]:
+    """Every path that was counted now, in that order."""
+    return [Comparison(name, cost, before.get(name)) for name, cost in now.items()]
+
+
+def load(file: Path = FILE) -> dict[str, dict[str, int]]:
+    """Build of Python → what the paths cost there."""
+    return msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, int]]) if file.exists() else {}
+
+
+def save(build_name: str, costs: Costs, file: Path = FILE) -> None:
+    """Make these the baseline of a build; paths that were not counted keep theirs."""
+    every = load(file)
+    every[build_name] = {**every.get(build_name, {}), **costs}
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(every, order="sorted"), indent=2) + b"\n")
