@@ -34,7 +34,7 @@ class ConcordCluster:
 
     def __init__(self, directory: Path, groups: int = 8, nodes: int = 3) -> None:
         self._directory = directory
-        self._groups = groups
+        self.groups = groups
         self._nodes = nodes
         self._port = free_ports(NODE_PORT_OFFSET + nodes)[0]
         self._supervisor: Child | None = None
@@ -43,7 +43,7 @@ class ConcordCluster:
     def setup(self) -> str:
         """What runs, for the report."""
         return (
-            f"Concord, {self._nodes} nodes and 1 gateway, {self._groups} groups of 3 replicas, durability {DURABILITY}: "
+            f"Concord, {self._nodes} nodes and 1 gateway, {self.groups} groups of 3 replicas, durability {DURABILITY}: "
             "a write is answered when the logs of a majority of its group are synced (fdatasync); without tokens"
         )
 
@@ -63,6 +63,11 @@ class ConcordCluster:
         return self.address
 
     @property
+    def logs(self) -> Mapping[str, Path]:
+        """Node → what it writes."""
+        return {name: self._directory / "logs" / f"{name}.log" for name in self.data_directories}
+
+    @property
     def data_directories(self) -> Mapping[str, Path]:
         """Node → where its data is."""
         return {process.name: self._directory / process.name for process in self.processes() if process.role == "node"}
@@ -71,6 +76,10 @@ class ConcordCluster:
         """Start it and wait until it is ready and nobody takes leaderships over any more."""
         self.launch()
         self.wait_until_ready()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nobody takes leaderships over any more."""
         wait_until_settled(self._even_leaders, "leaders are spread evenly", LEADERS_HOLD_S, START_TIMEOUT_S)
 
     def launch(self) -> None:
@@ -80,7 +89,7 @@ class ConcordCluster:
             "data-dir": str(self._directory),
             "port": str(self._port),
             "nodes": str(self._nodes),
-            "groups": str(self._groups),
+            "groups": str(self.groups),
             "durability": DURABILITY,
         }
         flags = [word for name, given in values.items() for word in (f"--{name}", given)]
@@ -125,7 +134,7 @@ class ConcordCluster:
         """Who leads which group, once every group has a leader."""
         with suppress(CliError):
             groups = fetch(self.url, ASK_TIMEOUT_S).groups
-            if len(groups) == self._groups and all(group.leader for group in groups):
+            if len(groups) == self.groups and all(group.leader for group in groups):
                 return {str(group.id): str(group.leader) for group in groups}
         return None
 
