@@ -75,6 +75,10 @@ bench: $(BENCH) ## Measure beside etcd in the same run (ARGS='--seconds 3 --roun
 		{ echo "make bench needs wrk, which could not be installed with apt-get: install it by other means" >&2; exit 1; }
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
+.PHONY: loadtest
+loadtest: $(DEV) ## Load a cluster as people use it, with Locust; a verdict at the end (ARGS='--scenarios flags --per-s 400')
+	@$(BIN)/python -m loadtest.scenarios $(ARGS)
+
 .PHONY: sim
 sim: $(DEV) ## Simulate clusters under faults, one per seed (SEEDS=n)
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)

@@ -24,6 +24,7 @@ from loadtest.restarts import restart_a_node
 from loadtest.scale.records import Keys, Snapshot, Stalls
 from loadtest.workloads import Workload, encoded_requests, value
 from raft import RaftConfig
+from wire.messages import NodeStatus
 
 CONNECTIONS = 64
 SINGLE_KEYS = 10_000
@@ -34,8 +35,9 @@ PAGES = 50
 PAGE_KEYS = 1_000
 LOGGED_BYTES = 126
 """What a put of a key `million/00000000` and 100 bytes takes in its group's log, as one of many of an entry."""
-FILLED = 0.93
-"""How full the logs are when the full load begins, of what calls for a snapshot: some time without one is left."""
+LEFT_BYTES = 1_000_000
+"""How much log of a group is missing for a snapshot when the full load begins, so that there is some time without one."""
+FILLS = 100
 
 Spans = Sequence[tuple[float, float]]
 """Stretches of time.monotonic, each with its end."""
@@ -96,12 +98,14 @@ class _Run:
         loader = BulkLoader(self._cluster.address)
         self._show(f"{self._keys:,} keys: putting them")
         first = loader.load(self._keys)
-        left = int(self._cluster.groups * FILLED * RaftConfig().snapshot_bytes / LOGGED_BYTES) - self._keys
-        while left > 0:
-            self._show(f"{self._keys:,} keys: new values, {left:,} to go until the logs are nearly full")
-            loader.load(min(self._keys, left))
-            left -= self._keys
-        return first.per_s
+        puts = first.puts
+        for _ in range(FILLS):
+            more = missing_puts(self._statuses(), puts)
+            if more <= 0:
+                return first.per_s
+            self._show(f"{self._keys:,} keys: new values, {more:,} to go until the logs are nearly full")
+            puts += loader.load(min(self._keys, more)).puts
+        raise LoadtestError(f"the logs were not nearly full after {puts:,} puts")
 
     def _pages(self, *, with_values: bool) -> Latencies:
         client, cursor, times_ms = HttpClient(self._cluster.address), "", []
@@ -125,8 +129,11 @@ class _Run:
         return took_s
 
     def _committed(self) -> Indexes:
-        statuses = (ask(address) for address in self._cluster.node_addresses().values())
-        return commit_indexes(status for status in statuses if status is not None)
+        return commit_indexes(self._statuses())
+
+    def _statuses(self) -> list[NodeStatus]:
+        answers = [ask(address) for address in self._cluster.node_addresses().values()]
+        return [status for status in answers if status is not None]
 
     # --- full load -------------------------------------------------------------------------------------------------
 
@@ -160,6 +167,29 @@ class _Run:
         of = [(f"million/{number:08}", value(rng)) for number in numbers]
         cluster = self._cluster
         return encoded_requests(Workload(Operation.PUT, CONNECTIONS), cluster.dialect, cluster.address, of, rng)
+
+
+def missing_puts(statuses: Sequence[NodeStatus], puts: int) -> int:
+    """How many puts of LOGGED_BYTES, over all groups, until the first log is nearly long enough; 0 when one is.
+
+    A log that is about to be cut, or whose snapshot is being taken, has nothing nearly full about it: it is filled past that.
+
+    Args:
+        statuses: of all nodes.
+        puts: how many there were, in entries of the same size, spread evenly over the groups.
+    """
+    config = RaftConfig()
+    led = [group for status in statuses for group in status.groups if group.role == "leader" and group.keys]
+    missing: list[float] = []
+    for group in led:
+        entry_bytes = LOGGED_BYTES * puts / len(led) / group.commit_index
+        kept = min(config.trailing_entries * entry_bytes, config.rewrite_bytes) if group.snapshot_index else 0
+        logged = (group.commit_index - group.snapshot_index) * entry_bytes + kept
+        missing.append(max(config.snapshot_bytes, group.bytes / 2) - LEFT_BYTES - logged)
+    lowest = min(missing)
+    if lowest < -LEFT_BYTES / 2:
+        lowest = LEFT_BYTES
+    return max(0, int(lowest * len(led) / LOGGED_BYTES))
 
 
 def taken(logs: Mapping[str, str]) -> list[Snapshot]:

@@ -14,9 +14,11 @@ from loadtest.probe import Sample
 from loadtest.scale import plan
 from loadtest.scale.__main__ import main
 from loadtest.scale.curve import drawn
-from loadtest.scale.keys import stalls, taken
+from loadtest.scale.keys import LEFT_BYTES, LOGGED_BYTES, missing_puts, stalls, taken
 from loadtest.scale.page import page
 from loadtest.scale.records import Idle, Keys, Loaded, Origin, Record, Snapshot, Stalls, merged, read, write
+from raft import RaftConfig
+from wire.messages import GroupStatus, NodeStatus
 
 ORIGIN = Origin(
     "abc123", "2026-01-02 03:04 UTC", "python -m loadtest.scale x", "Concord 0.1.0", "2 cores", "ext4", 0.2, 0.5
@@ -124,6 +126,28 @@ def test_a_replica_costs_what_lies_between_two_measurements() -> None:
     assert isinstance(many, Idle)
     assert plan.core_per_replica([few]) is None
     assert plan.core_per_replica([many, few]) == pytest.approx(0.257 / 256)
+
+
+def status(*groups: tuple[int, int, int]) -> NodeStatus:
+    """A node that leads groups of (commit index, index of the newest snapshot, bytes of keys and values)."""
+    made = [
+        GroupStatus(number, "leader", "n1", 1, commit, commit, commit, snapshot, 10, size, 0, False, False)
+        for number, (commit, snapshot, size) in enumerate(groups, start=1)
+    ]
+    return NodeStatus("n1", "z1", "127.0.0.1:1", "c", 1, "fsync", 1.0, 1, 1, 1, 1, 1, made, [])
+
+
+def test_logs_are_filled_until_the_fullest_lacks_little() -> None:
+    due = RaftConfig().snapshot_bytes
+    entries, puts = 1_000, 100_000  # of two groups: 50 puts an entry
+    entry_bytes = LOGGED_BYTES * 50
+    half = missing_puts([status((entries, 0, 0), (entries, 500, 0))], puts)
+    assert half == int((due - LEFT_BYTES - entries * entry_bytes) * 2 / LOGGED_BYTES)
+    assert missing_puts([status((entries, 0, 0), (entries, 0, 4 * due))], puts) == half
+    full = (due - LEFT_BYTES // 2) // entry_bytes
+    assert missing_puts([status((full, 0, 0), (full, 0, 0))], full * 100) == 0
+    late = (due + LEFT_BYTES) // entry_bytes
+    assert missing_puts([status((late, 0, 0), (late, 0, 0))], late * 100) == LEFT_BYTES * 2 // LOGGED_BYTES
 
 
 LOG = """\
