@@ -160,7 +160,7 @@ class SnapshotShelf:
 
     def _is_due(self, applied: int, journal: Journal) -> bool:
         size = self._meta.size if self._meta else 0
-        enough_bytes = journal.bytes >= max(self._config.snapshot_bytes, size)
+        enough_bytes = journal.bytes >= max(self._config.snapshot_bytes, size // 2)
         return enough_bytes or applied - max(self.index, journal.base_index) >= self._config.snapshot_entries
 
     def _written(self, meta: SnapshotMeta) -> None:
@@ -196,7 +196,7 @@ class SnapshotShelf:
                 first = at + 1
                 break
         being_shipped = [meta.index for meta, _reader in self._readers.values()]
-        if being_shipped and journal.bytes < 2 * config.snapshot_bytes:
+        if being_shipped and journal.bytes < 8 * config.snapshot_bytes:
             return min(first - 1, *being_shipped)
         return first - 1
 
