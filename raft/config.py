@@ -30,6 +30,7 @@ class RaftConfig(msgspec.Struct, frozen=True):
             sends a snapshot.
         snapshot_chunk_bytes: piece of a snapshot file in one message.
         snapshot_slice_s: longest stretch of the loop spent on drawing or restoring a snapshot.
+        snapshot_rest: after a slice no snapshot is drawn for so many times as long as it took.
         segment_bytes: of the write-ahead log.
         log_bytes: past this much write-ahead log, groups that hold its oldest segments are made to let go.
         backlog_bytes: with more log than this waiting for the disk, nothing new is taken.
@@ -56,7 +57,8 @@ class RaftConfig(msgspec.Struct, frozen=True):
     rewrite_bytes: int = 1 << 20
     fenced_log_bytes: int = 64 << 20
     snapshot_chunk_bytes: int = 256 << 10
-    snapshot_slice_s: float = 0.004
+    snapshot_slice_s: float = 0.002
+    snapshot_rest: float = 3.0
     segment_bytes: int = 32 << 20
     log_bytes: int = 512 << 20
     backlog_bytes: int = 24 << 20

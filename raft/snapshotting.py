@@ -1,7 +1,8 @@
 """A group's snapshots: when to take one, shipping the newest to a follower that lags too far, installing what comes in.
 
 Nothing here forks, and nothing holds the loop for longer than `snapshot_slice_s`: state is drawn from the machine, and
-put back into one, a few chunks per turn. A snapshot counts once its file is complete, verified and durable; only then
+put back into one, a few chunks per turn. A node writes one snapshot at a time, because groups of equal load become due
+together, and rests between two slices, so that all of them take a quarter of the loop at most. A snapshot counts once its file is complete, verified and durable; only then
 is the log before it dropped, and only then does an installed one take the place of the state.
 """
 
@@ -69,8 +70,8 @@ class Turns(Protocol):
     def now(self) -> float:
         """Seconds, never running back."""
 
-    def schedule(self, work: Callable[[], None]) -> None:
-        """Run `work` on a later turn of the loop."""
+    def schedule(self, work: Callable[[], None], delay_s: float = 0.0) -> None:
+        """Run `work` on a later turn of the loop, after so many seconds."""
 
     def fatal(self, reason: str) -> None:
         """End the process."""
@@ -144,7 +145,7 @@ class SnapshotShelf:
         applied, journal = self._owner.applied_index, self._owner.journal
         if self._writer is not None or self._closed or applied <= max(self.index, journal.base_index):
             return
-        if not self._wanted and not self._is_due(applied, journal):
+        if (not self._wanted and not self._is_due(applied, journal)) or self._store.is_writing:
             return
         self._write_began_s = self._turns.now()
         self._writer = self._store.write(
@@ -154,6 +155,7 @@ class SnapshotShelf:
             self._owner.machine.snapshot(),
             schedule=self._turns.schedule,
             budget_s=self._config.snapshot_slice_s,
+            rest=self._config.snapshot_rest,
             clock=self._turns.now,
             done=self._written,
         )
