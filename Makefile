@@ -81,6 +81,10 @@ bench-guard: $(DEV) ## Count the instructions of the main paths; fails when one 
 		apt-get -qq update && apt-get -qq install -y --no-install-recommends valgrind >/dev/null; } || true
 	@$(BIN)/python -m tests.cost.run $(ARGS)
 
+.PHONY: loadtest
+loadtest: $(DEV) ## Load a cluster as people use it, with Locust; a verdict at the end (ARGS='--scenarios flags --per-s 400')
+	@$(BIN)/python -m loadtest.scenarios $(ARGS)
+
 .PHONY: sim
 sim: $(DEV) ## Simulate clusters under faults, one per seed (SEEDS=n)
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)

@@ -3,8 +3,10 @@
 | command | what it does |
 |---|---|
 | `python -m loadtest.bench` | Concord and etcd in the same run, by `wrk`; writes docs/bench.md (`make bench`) |
+| `python -m loadtest.scenarios` | sessions, flags, rate limits, imports, watches, asked by Locust (`make loadtest`); a verdict at the end |
 | `python -m loadtest.idle` | what many idle groups cost |
 | `python -m loadtest.overload` | the peak of the goodput, and what is left of it when three times as much is offered |
+| `python -m loadtest.scale PART` | what groups, nodes and keys cost as they grow in number; writes docs/scale.md |
 | `python -m loadtest.million` | a million keys: load rate, memory, pauses while snapshots are taken, restarts |
 
 Each starts what it measures in a directory of its own and ends it by pid. Nothing of the server imports this package.

@@ -47,6 +47,10 @@ class Child:
         if self._process.poll() is not None:
             raise LoadtestError(f"{self._process.args!r} ended with {self._process.returncode}: {last_line(self.log)}")
 
+    def wait(self, timeout_s: float) -> int:
+        """Wait for its end; its exit code. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(timeout_s)
+
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()

@@ -46,7 +46,7 @@ class ConcordCluster:
         self._auth = auth
         self._token = ""
         self._directory = directory
-        self._groups = groups
+        self.groups = groups
         self._nodes = nodes
         self._port = free_ports(NODE_PORT_OFFSET + nodes)[0]
         self._supervisor: Child | None = None
@@ -55,7 +55,7 @@ class ConcordCluster:
     def setup(self) -> str:
         """What runs, for the report."""
         return (
-            f"Concord, {self._nodes} nodes and 1 gateway, {self._groups} groups of 3 replicas, durability "
+            f"Concord, {self._nodes} nodes and 1 gateway, {self.groups} groups of 3 replicas, durability "
             f"{self._durability}: {ANSWERED[self._durability]}; {'with' if self._auth else 'without'} tokens"
         )
 
@@ -75,6 +75,11 @@ class ConcordCluster:
         return self.address
 
     @property
+    def logs(self) -> Mapping[str, Path]:
+        """Node → what it writes."""
+        return {name: self._directory / "logs" / f"{name}.log" for name in self.data_directories}
+
+    @property
     def data_directories(self) -> Mapping[str, Path]:
         """Node → where its data is."""
         return {process.name: self._directory / process.name for process in self.processes() if process.role == "node"}
@@ -86,6 +91,10 @@ class ConcordCluster:
         if self._auth and not self._token:
             self._token = self._bootstrap()
             self.dialect = ConcordDialect(self._token)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nobody takes leaderships over any more."""
         wait_until_settled(self._even_leaders, "leaders are spread evenly", LEADERS_HOLD_S, START_TIMEOUT_S)
 
     def launch(self) -> None:
@@ -95,7 +104,7 @@ class ConcordCluster:
             "data-dir": str(self._directory),
             "port": str(self._port),
             "nodes": str(self._nodes),
-            "groups": str(self._groups),
+            "groups": str(self.groups),
             "durability": self._durability,
         }
         flags = [word for name, given in values.items() for word in (f"--{name}", given)]
@@ -163,7 +172,7 @@ class ConcordCluster:
         """Who leads which group, once every group has a leader."""
         with suppress(CliError):
             groups = fetch(self.url, ASK_TIMEOUT_S, self._token).groups
-            if len(groups) == self._groups and all(group.leader for group in groups):
+            if len(groups) == self.groups and all(group.leader for group in groups):
                 return {str(group.id): str(group.leader) for group in groups}
         return None
 

@@ -1,9 +1,19 @@
-"""Loading very many keys through Concord's bulk route, from several connections at once."""
+"""Loading very many keys through Concord's bulk route, from several connections at once.
 
+`python -m loadtest.loading ADDRESS --keys N` gives these keys new values over one connection until its standard input ends: the
+part of a full load that fills logs, in a process of its own.
+"""
+
+import argparse
 import random
+import select
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import msgspec
 
@@ -38,8 +48,9 @@ class Loaded(msgspec.Struct, frozen=True):
 class BulkLoader:
     """Puts keys `million/00000000` and so on, BULK_ITEMS a request; every round over them gives them new values."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, connections: int = CONNECTIONS) -> None:
         self._address = address
+        self._connections = connections
         rng = random.Random(0)
         self._texts = [value(rng)[STAMP:] for _ in range(TEXTS)]
         self._dialect = ConcordDialect()
@@ -58,8 +69,8 @@ class BulkLoader:
         self._repeated, self._failure = 0, ""
         self._next, self._stop = iter(range(0, keys, BULK_ITEMS)), stop or threading.Event()
         began = time.monotonic()
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            puts = sum(pool.map(self._work, [keys] * CONNECTIONS))
+        with ThreadPoolExecutor(self._connections) as pool:
+            puts = sum(pool.map(self._work, [keys] * self._connections))
         return Loaded(puts, time.monotonic() - began, self._repeated, self._failure)
 
     def _work(self, keys: int) -> int:
@@ -111,3 +122,47 @@ def _shown(body: bytes) -> str:
     """The part of an answer that says what failed."""
     at = max(0, body.find(b'"error"') - 80)
     return body[at : at + 200].decode(errors="replace")
+
+
+@contextmanager
+def overwriting(address: str, keys: int) -> Iterator[None]:
+    """New values for all keys, again and again over one connection, by another process.
+
+    Raises:
+        LoadtestError: it failed.
+    """
+    command = [sys.executable, "-m", "loadtest.loading", address, "--keys", str(keys)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    try:
+        yield
+        process.communicate(timeout=2 * TIMEOUT_S)
+        if process.returncode:
+            raise LoadtestError(f"the process that overwrites keys ended with {process.returncode}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """Overwrite until standard input ends."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.loading", description=__doc__)
+    parser.add_argument("address", metavar="host:port")
+    parser.add_argument("--keys", type=int, required=True)
+    options = parser.parse_args()
+    loader, stop = BulkLoader(options.address, connections=1), threading.Event()
+
+    def overwrite() -> None:
+        while not stop.is_set():
+            loader.load(options.keys, stop)
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(overwrite)
+        while not working.done() and not select.select([sys.stdin], [], [], 0.2)[0]:
+            pass
+        stop.set()
+        working.result()
+
+
+if __name__ == "__main__":
+    main()

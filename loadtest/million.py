@@ -1,8 +1,6 @@
 """`python -m loadtest.million`: what very many keys cost: to load, in memory, on disk, in pauses, at a restart."""
 
 import argparse
-import os
-import signal
 import sys
 import tempfile
 import threading
@@ -20,9 +18,10 @@ from loadtest.concord_cluster import ROOT, ConcordCluster
 from loadtest.errors import LoadtestError
 from loadtest.figures import latencies, significant
 from loadtest.loading import BULK_ITEMS, CONNECTIONS, BulkLoader, Loaded
-from loadtest.node_status import Indexes, ask, commit_indexes, has_applied, has_snapshots_after, keys_led
+from loadtest.node_status import Indexes, ask, commit_indexes, has_snapshots_after, keys_led
 from loadtest.probe import PROBE_KEYS, Prober, Sample, between
 from loadtest.proc import memory_bytes
+from loadtest.restarts import CATCH_UP_S, restart_a_node
 from wire.messages import NodeStatus
 
 T = TypeVar("T")
@@ -32,7 +31,6 @@ GET_EVERY_S = 0.005
 NODE_EVERY_S = 0.01
 QUIET_S = 3.0
 POLL_S = 0.2
-CATCH_UP_S = 180.0
 
 Spans = dict[str, tuple[float, float]]
 Rows = list[list[str]]
@@ -169,20 +167,10 @@ class Million:
     # --- restarts --------------------------------------------------------------------------------------------------
 
     def _restart_one(self) -> None:
-        """SIGKILL a node; the supervisor starts it again 0.1 s later."""
-        name, pid = next(iter(self._cluster.node_pids().items()))
-        address = self._cluster.node_addresses()[name]
-        wanted = commit_indexes(self._statuses().values())
-        self._progress.show(f"restarting {name} …")
-        began = time.monotonic()
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: self._cluster.node_pids().get(name, pid) != pid, f"{name} is started again", CATCH_UP_S)
-        wait_until(lambda: ask(address) is not None, f"{name} answers", CATCH_UP_S)
-        answers_s = time.monotonic() - began
-        wait_until(lambda: has_applied(ask(address), wanted), f"{name} has caught up", CATCH_UP_S)
-        caught_up_s = time.monotonic() - began
-        text = f"{answers_s:.1f} s until it answers, {caught_up_s:.1f} s until it has applied all that was committed"
-        self.rows.append(["restart of one node after SIGKILL", text])
+        self._progress.show("restarting a node …")
+        found = restart_a_node(self._cluster, commit_indexes(self._statuses().values()))
+        text = f"{found.answers_s:.1f} s until it answers, {found.caught_up_s:.1f} s until it has applied all that was committed"
+        self.rows.append([f"restart of {found.name} after SIGKILL", text])
 
     def _restart_all(self) -> None:
         self._progress.show("restarting everything …")

@@ -18,6 +18,8 @@ DRAIN_S = 5.0
 GATEWAY, NODES, LOAD, OTHERS = "gateway", "nodes", "load generator", "others"
 Meter = Callable[[], Mapping[str, float]]
 """CPU seconds so far, by who spent them."""
+Observer = Callable[[float, float, bytes], None]
+"""Told of each answer: when its request was due (time.perf_counter, which Linux counts as time.monotonic), after how many ms it came, its status."""
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -164,14 +166,23 @@ class Load:
         requests: what is sent, over and over again.
         patience_s: see Tally.
         meter: what has been spent so far.
+        observe: told of each answer.
     """
 
-    def __init__(self, address: str, requests: Sequence[bytes], patience_s: float, meter: Meter = dict) -> None:
+    def __init__(
+        self,
+        address: str,
+        requests: Sequence[bytes],
+        patience_s: float,
+        meter: Meter = dict,
+        observe: Observer = lambda *_: None,
+    ) -> None:
         host, _, port = address.rpartition(":")
         self._host, self._port = host, int(port)
         self._requests = cycle(requests)
         self._patience_s = patience_s
         self._meter = meter
+        self._observe = observe
 
     async def closed(self, connections: int, seconds: float) -> Phase:
         """Each connection sends its next request when the answer to the last has come."""
@@ -180,7 +191,7 @@ class Load:
 
         def answered(connection: Connection, status: bytes) -> None:
             now = time.perf_counter()
-            tally.add(status, (now - connection.due_at) * 1000)
+            self._count(tally, connection, status, now)
             if now < ends_at and connection.is_open:
                 connection.send(next(self._requests), now)
 
@@ -206,7 +217,7 @@ class Load:
             if is_over:
                 return
             if connection.is_busy:
-                tally.add(status, (time.perf_counter() - connection.due_at) * 1000)
+                self._count(tally, connection, status, time.perf_counter())
             if connection.is_open:
                 idle.append(connection)
             else:
@@ -237,6 +248,11 @@ class Load:
             task.cancel()
         _close(opened)
         return phase
+
+    def _count(self, tally: Tally, connection: Connection, status: bytes, now: float) -> None:
+        took_ms = (now - connection.due_at) * 1000
+        tally.add(status, took_ms)
+        self._observe(connection.due_at, took_ms, status)
 
     async def _open(self, count: int, answered: Callable[[Connection, bytes], None]) -> list[Connection]:
         loop = asyncio.get_running_loop()

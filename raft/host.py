@@ -191,12 +191,12 @@ class RaftHost:
     def random(self) -> float:
         return self._rng.random()
 
-    def schedule(self, work: Callable[[], None]) -> None:
+    def schedule(self, work: Callable[[], None], delay_s: float = 0.0) -> None:
         def guarded() -> None:
             with self._at_snapshot:
                 work()
 
-        self._loop.call_later(0.0, guarded)
+        self._loop.call_later(delay_s, guarded)
 
     def fatal(self, reason: str) -> None:
         self._closed = self._failed = True  # where the process lives on, nothing is taken or sent from here on

@@ -20,6 +20,8 @@ from raft.snapshot_format import (
 )
 
 TEMPORARY = ".tmp"
+SYNC_EVERY_BYTES = 1 << 20
+"""Less is never left for one sync: the log's own waits for what the file system has to write before it."""
 
 
 class PendingSnapshot:
@@ -33,6 +35,7 @@ class PendingSnapshot:
         self._temporary = self._path + TEMPORARY
         self._file: File | None = None
         self._size = 0
+        self._synced = 0
         self._hasher = hashlib.sha256()
 
     def begin(self) -> None:
@@ -46,6 +49,9 @@ class PendingSnapshot:
         self._open_file().pwrite(self._size, [block])
         self._size += len(block)
         self._hasher.update(block)
+        if self._size - self._synced >= SYNC_EVERY_BYTES:
+            self._synced = self._size
+            self._open_file().sync()
 
     def complete(self) -> SnapshotMeta:
         """Add the end to what was written here, and `commit`."""

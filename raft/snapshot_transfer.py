@@ -1,6 +1,7 @@
 """The loop's half of writing and receiving a snapshot: bounded slices, bounded queues, nothing that blocks."""
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from raft.disk import File
 from raft.offload import Offload
@@ -11,6 +12,13 @@ from raft.storage_errors import StorageError
 MAX_OUTSTANDING_WRITES = 4
 BLOCK_BYTES = 256 << 10
 """Chunks are handed to the disk in blocks of about this size."""
+
+
+class Schedule(Protocol):
+    """Runs work on a later loop turn."""
+
+    def __call__(self, work: Callable[[], None], delay_s: float = 0.0, /) -> None:
+        """Run it, after so many seconds."""
 
 
 class SnapshotWriter:
@@ -27,8 +35,9 @@ class SnapshotWriter:
         header: bytes,
         chunks: Iterator[bytes],
         *,
-        schedule: Callable[[Callable[[], None]], None],
+        schedule: Schedule,
         budget_s: float,
+        rest: float,
         clock: Callable[[], float],
         done: Callable[[SnapshotMeta], None],
         failed: Callable[[BaseException], None],
@@ -38,6 +47,7 @@ class SnapshotWriter:
         self._chunks = chunks
         self._schedule = schedule
         self._budget_s = budget_s
+        self._rest = rest
         self._clock = clock
         self._done = done
         self._failed = failed
@@ -66,7 +76,8 @@ class SnapshotWriter:
         """Draw chunks for the length of the budget, at least one."""
         if self._ended:
             return
-        until = self._clock() + self._budget_s
+        began = self._clock()
+        until = began + self._budget_s
         while True:
             chunk = self._draw()
             if chunk is None:
@@ -77,7 +88,7 @@ class SnapshotWriter:
                 return
             if self._clock() >= until:
                 break
-        self._schedule(self._turn)
+        self._schedule(self._turn, (self._clock() - began) * self._rest)
 
     def _draw(self) -> bytes | None:
         try:

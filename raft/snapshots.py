@@ -11,7 +11,7 @@ from raft.disk import Disk, Fatal
 from raft.offload import Offload
 from raft.snapshot_files import PendingSnapshot, find_newest, remove_older
 from raft.snapshot_format import SNAPSHOT_DIRECTORY, SnapshotMeta, encode_header, read_chunks, snapshot_path
-from raft.snapshot_transfer import SnapshotReader, SnapshotReceiver, SnapshotWriter
+from raft.snapshot_transfer import Schedule, SnapshotReader, SnapshotReceiver, SnapshotWriter
 from raft.storage_errors import CorruptSnapshotError, describe_storage_error
 
 
@@ -55,6 +55,11 @@ class SnapshotStore:
         """The group's newest complete snapshot."""
         return self._latest.get(group)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a snapshot of some group is being taken."""
+        return any(isinstance(one, SnapshotWriter) and not one.closed for one in self._active.values())
+
     def write(
         self,
         group: int,
@@ -62,8 +67,9 @@ class SnapshotStore:
         term: int,
         chunks: Iterator[bytes],
         *,
-        schedule: Callable[[Callable[[], None]], None],
+        schedule: Schedule,
         budget_s: float,
+        rest: float = 0.0,
         clock: Callable[[], float],
         done: Callable[[SnapshotMeta], None],
     ) -> SnapshotWriter:
@@ -76,6 +82,7 @@ class SnapshotStore:
             chunks: the state; drawn on the loop, closed on cancel.
             schedule: runs its argument on a later loop turn.
             budget_s: how long chunks are drawn per loop turn, in seconds; at least one is.
+            rest: times as long as that took until more are drawn.
             clock: monotonic seconds.
             done: called on the loop once the snapshot counts.
 
@@ -90,6 +97,7 @@ class SnapshotStore:
             chunks,
             schedule=schedule,
             budget_s=budget_s,
+            rest=rest,
             clock=clock,
             done=partial(self._complete, done),
             failed=partial(self._fail, f"writing {snapshot_path(*key)}"),

@@ -1,7 +1,8 @@
 """A group's snapshots: when to take one, shipping the newest to a follower that lags too far, installing what comes in.
 
 Nothing here forks, and nothing holds the loop for longer than `snapshot_slice_s`: state is drawn from the machine, and
-put back into one, a few chunks per turn. A snapshot counts once its file is complete, verified and durable; only then
+put back into one, a few chunks per turn. A node writes one snapshot at a time, because groups of equal load become due
+together, and rests between two slices, so that all of them take a quarter of the loop at most. A snapshot counts once its file is complete, verified and durable; only then
 is the log before it dropped, and only then does an installed one take the place of the state.
 """
 
@@ -69,8 +70,8 @@ class Turns(Protocol):
     def now(self) -> float:
         """Seconds, never running back."""
 
-    def schedule(self, work: Callable[[], None]) -> None:
-        """Run `work` on a later turn of the loop."""
+    def schedule(self, work: Callable[[], None], delay_s: float = 0.0) -> None:
+        """Run `work` on a later turn of the loop, after so many seconds."""
 
     def fatal(self, reason: str) -> None:
         """End the process."""
@@ -144,7 +145,7 @@ class SnapshotShelf:
         applied, journal = self._owner.applied_index, self._owner.journal
         if self._writer is not None or self._closed or applied <= max(self.index, journal.base_index):
             return
-        if not self._wanted and not self._is_due(applied, journal):
+        if (not self._wanted and not self._is_due(applied, journal)) or self._store.is_writing:
             return
         self._write_began_s = self._turns.now()
         self._writer = self._store.write(
@@ -154,13 +155,14 @@ class SnapshotShelf:
             self._owner.machine.snapshot(),
             schedule=self._turns.schedule,
             budget_s=self._config.snapshot_slice_s,
+            rest=self._config.snapshot_rest,
             clock=self._turns.now,
             done=self._written,
         )
 
     def _is_due(self, applied: int, journal: Journal) -> bool:
         size = self._meta.size if self._meta else 0
-        enough_bytes = journal.bytes >= max(self._config.snapshot_bytes, size)
+        enough_bytes = journal.bytes >= max(self._config.snapshot_bytes, size // 2)
         return enough_bytes or applied - max(self.index, journal.base_index) >= self._config.snapshot_entries
 
     def _written(self, meta: SnapshotMeta) -> None:
@@ -196,7 +198,7 @@ class SnapshotShelf:
                 first = at + 1
                 break
         being_shipped = [meta.index for meta, _reader in self._readers.values()]
-        if being_shipped and journal.bytes < 2 * config.snapshot_bytes:
+        if being_shipped and journal.bytes < 8 * config.snapshot_bytes:
             return min(first - 1, *being_shipped)
         return first - 1
 

@@ -65,10 +65,10 @@ async def _run(settings: NodeSettings, directory: DataDirectory, tracer: Tracer 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    gc.set_threshold(GC_THRESHOLD, 20, 50)  # before the state is restored
     async with running(settings, directory, refuse, tracer) as node:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 20, 50)
         logger.info("node %s of %s listens on %s", settings.id, settings.cluster, node.address)
         if node.metrics_address:
             logger.info("figures at http://%s/metrics", node.metrics_address)

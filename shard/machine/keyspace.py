@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from shard.machine.expiry import ExpiryQueue
-from shard.machine.names import key_of, kind_of, slot_of_name
+from shard.machine.names import FIRST_PLAIN, key_of, kind_of, slot_of_name
 from shard.machine.ordered import OrderedKeys
 from wire.messages import NEVER, ChangeKind
 
@@ -163,15 +163,19 @@ class Keyspace:
 
     def fill(self, slot: int, records: dict[str, Record]) -> None:
         """Add the records of a slot, or a further part of them, from a snapshot."""
-        present = self._slots.setdefault(slot, {})
-        for key, record in records.items():
-            present[key] = record
-            self.has_fences = self.has_fences or record.fence > 0
-            self._names.add(key)
-            self._count_kept(key, 1)
-            self.size_bytes += key_bytes(key) + len(record.value)
-            self._expiry.replace(key, NEVER, record.expires_ms)
+        self._slots.setdefault(slot, {}).update(records)
         self.keys += len(records)
+        add, size_bytes = self._names.add, 0
+        for key, record in records.items():  # what a start with many keys is busy with
+            add(key)
+            size_bytes += key_bytes(key) + len(record.value)
+            if record.expires_ms:
+                self._expiry.replace(key, NEVER, record.expires_ms)
+            if record.fence:
+                self.has_fences = True
+            if key < FIRST_PLAIN:
+                self._count_kept(key, 1)
+        self.size_bytes += size_bytes
 
     def begin_capture(self) -> Capture:
         """Take a picture of all slots as they are now, beside any other that is in force."""

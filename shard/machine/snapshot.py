@@ -19,8 +19,8 @@ from shard.machine.sessions import Answer, SessionImage, SessionPicture, Session
 
 SNAPSHOT_FORMAT = 2
 _CHUNK_BYTES_MAX = 256 * 1024
-_FRAME_BYTES = 208 * 1024  # a frame is closed when it is estimated to have reached this
-_PART_BYTES = 32 * 1024  # so is a part of it
+_FRAME_BYTES = 32 * 1024  # a frame is closed when it is estimated to have reached this: drawing one stops all else
+_PART_BYTES = 16 * 1024  # so is a part of it
 _RECORD_BYTES = 40  # of an encoded record, beside key, content type and value
 _ANSWER_BYTES = 20  # of a remembered answer, beside its statuses
 _SESSION_BYTES = 40

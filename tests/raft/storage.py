@@ -19,6 +19,7 @@ class Steps:
     def __init__(self) -> None:
         self._work: deque[Callable[[], None]] = deque()
         self._turns: deque[Callable[[], None]] = deque()
+        self.delays_s: list[float] = []
 
     def __call__(
         self,
@@ -37,7 +38,8 @@ class Steps:
 
         self._work.append(run)
 
-    def schedule(self, turn: Callable[[], None]) -> None:
+    def schedule(self, turn: Callable[[], None], delay_s: float = 0.0) -> None:
+        self.delays_s.append(delay_s)
         self._turns.append(turn)
 
     def work(self) -> bool:

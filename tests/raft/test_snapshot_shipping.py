@@ -1,5 +1,6 @@
 """A group's snapshots: the log that they free, a follower that needs one, damage, and power cuts between two steps."""
 
+import itertools
 import random
 
 import msgspec
@@ -406,6 +407,28 @@ def test_a_damaged_snapshot_ends_the_start() -> None:
     a.disk.corrupt(f"{SNAPSHOT_DIRECTORY}/7/{name}", 200, 0x10)
     with pytest.raises((StorageError, FatalError)):
         a.restart()
+
+
+def test_a_node_takes_one_snapshot_at_a_time() -> None:
+    group = Group(config=SNAPPY)
+    group.elect("a")
+    a = group["a"]
+    other = a.host._store.write(
+        9,
+        1,
+        1,
+        itertools.repeat(b"x"),
+        schedule=lambda _work, _delay_s=0.0: None,
+        budget_s=1.0,
+        clock=a.host.now,
+        done=lambda meta: pytest.fail(str(meta)),
+    )
+    for number in range(30):
+        a.propose(b"%d" % number)
+        group.settle()
+    assert (a.replica.snapshots_taken, a.replica.applied_index > 20) == (0, True)
+    other.cancel()
+    fill(group, "a", count=1)
 
 
 # --- what the write-ahead log asks for -----------------------------------------------------------------------------

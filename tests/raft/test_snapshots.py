@@ -4,16 +4,18 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 import pytest
 
 from raft.disk import Disk, OsDisk
+from raft.snapshot_files import SYNC_EVERY_BYTES
 from raft.snapshot_format import HEADER_BYTES, MAX_CHUNK_BYTES, SnapshotMeta
 from raft.snapshot_transfer import MAX_OUTSTANDING_WRITES, SnapshotReceiver
 from raft.snapshots import SnapshotStore
 from raft.storage_errors import CorruptSnapshotError, ForeignDataError, FormatError, StorageError
 from tests.raft.storage import Steps
-from tests.simulation.simdisk import DeadProcessError, SimDisk
+from tests.simulation.simdisk import DeadProcessError, SimDisk, SimFile
 
 OPERATIONS = ["create", "write", "sync", "read", "rename", "sync_dir"]
 
@@ -34,7 +36,7 @@ class Node:
         self.now += 0.001
         return self.now
 
-    def begin(self, index: int, chunks: Iterator[bytes], group: int = 1) -> None:
+    def begin(self, index: int, chunks: Iterator[bytes], group: int = 1, rest: float = 0.0) -> None:
         self.writer = self.store.write(
             group,
             index,
@@ -42,6 +44,7 @@ class Node:
             chunks,
             schedule=self.steps.schedule,
             budget_s=0.0025,
+            rest=rest,
             clock=self.clock,
             done=self.done.append,
         )
@@ -109,6 +112,37 @@ def test_chunks_are_drawn_in_slices_of_the_budget() -> None:
     while node.steps.turn():
         counts.append(len(drawn))
     assert counts == [0, 3, 6, 9, 9]
+
+
+def test_nothing_is_drawn_for_some_times_as_long_as_a_slice_took() -> None:
+    node = Node(SimDisk())
+    node.begin(1, iter([b"x"] * 9), rest=3.0)
+    while node.steps.turn():
+        pass
+    assert node.steps.delays_s == [0.0, *[pytest.approx(3.0 * 0.004)] * 3], (
+        "the clock is looked at four times in a slice"
+    )
+
+
+def test_it_is_known_whether_a_snapshot_is_being_taken() -> None:
+    node = Node(SimDisk())
+    assert not node.store.is_writing
+    node.begin(1, iter(state(1)))
+    assert node.store.is_writing
+    node.steps.settle()
+    assert not node.store.is_writing
+    node.begin(2, iter(state(2)))
+    node.writer.cancel()
+    assert not node.store.is_writing
+    node.begin(3, iter(state(3)), group=2)
+    assert node.store.is_writing
+
+
+def test_a_large_snapshot_is_synced_as_it_grows() -> None:
+    node = Node(SimDisk())
+    with mock.patch.object(SimFile, "sync", autospec=True, side_effect=SimFile.sync) as synced:
+        node.write(1, [bytes(SYNC_EVERY_BYTES)] * 3)
+    assert synced.call_count == 3 + 1
 
 
 def test_drawing_waits_for_the_disk() -> None:
