@@ -291,8 +291,8 @@ class SafeReplica(Library):
             self._answer_reads()
 
     def due(self, now: float) -> bool:
-        """Whether a timer of this replica has run out."""
-        return now >= (self.heartbeat_due if self.state == LEADER else self.election_deadline)
+        """Whether a timer of this replica has run out, or something that was put off could be done."""
+        return now >= (self.heartbeat_due if self.state == LEADER else self.election_deadline) or self._shelf.may_go_on
 
     def synced(self, lsn: int) -> None:
         """The write-ahead log is durable up to `lsn`."""

@@ -87,6 +87,7 @@ class SnapshotShelf:
         self._meta: SnapshotMeta | None = store.latest(group)
         self._writer: SnapshotWriter | None = None
         self._wanted = False
+        self._is_put_off = False
         self._readers: dict[str, tuple[SnapshotMeta, SnapshotReader]] = {}  # follower → what it is being sent
         self._closed = False
         self._write_began_s = 0.0
@@ -126,6 +127,11 @@ class SnapshotShelf:
         """Index of the last entry that the newest snapshot holds; 0 when there is none."""
         return self._meta.index if self._meta else 0
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a snapshot that was put off because another group's was being written could be begun now."""
+        return self._is_put_off and not self._store.is_writing
+
     # --- taking ----------------------------------------------------------------------------------------------------
 
     def release_log(self) -> None:
@@ -145,7 +151,10 @@ class SnapshotShelf:
         applied, journal = self._owner.applied_index, self._owner.journal
         if self._writer is not None or self._closed or applied <= max(self.index, journal.base_index):
             return
-        if (not self._wanted and not self._is_due(applied, journal)) or self._store.is_writing:
+        if not self._wanted and not self._is_due(applied, journal):
+            return
+        self._is_put_off = self._store.is_writing
+        if self._is_put_off:
             return
         self._write_began_s = self._turns.now()
         self._writer = self._store.write(

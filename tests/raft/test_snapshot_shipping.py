@@ -409,26 +409,31 @@ def test_a_damaged_snapshot_ends_the_start() -> None:
         a.restart()
 
 
-def test_a_node_takes_one_snapshot_at_a_time() -> None:
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_node_takes_one_snapshot_at_a_time_and_then_those_that_were_put_off(name: str) -> None:
     group = Group(config=SNAPPY)
     group.elect("a")
-    a = group["a"]
-    other = a.host._store.write(
+    host, replica = group[name].host, group[name].replica
+    other = host._store.write(
         9,
         1,
         1,
         itertools.repeat(b"x"),
         schedule=lambda _work, _delay_s=0.0: None,
         budget_s=1.0,
-        clock=a.host.now,
+        clock=host.now,
         done=lambda meta: pytest.fail(str(meta)),
     )
     for number in range(30):
-        a.propose(b"%d" % number)
+        group["a"].propose(b"%d" % number)
         group.settle()
-    assert (a.replica.snapshots_taken, a.replica.applied_index > 20) == (0, True)
+    group["a"].heartbeat()
+    group.settle()
+    assert (replica.snapshots_taken, replica.applied_index > 20) == (0, True)
     other.cancel()
-    fill(group, "a", count=1)
+    group[name].scan()
+    group.settle()
+    assert replica.snapshots_taken == 1  # though nobody wrote anything any more
 
 
 # --- what the write-ahead log asks for -----------------------------------------------------------------------------
