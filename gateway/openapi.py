@@ -115,6 +115,9 @@ def _success(route: Route) -> Document:
         schema = _ref("WatchEvent") if route.id == "watch" else {"type": "string"}
         return {"description": "Success", "content": {_BINARY[route.id]: {"schema": schema}}}
     answer: Document = {"description": "Success", "content": {_JSON: {"schema": _ref(REPLIES.get(route.id, "Ok"))}}}
+    if route.id == "get":
+        as_put = {"description": "With `raw`, or when `Accept` names its type: the value as it was put."}
+        answer["content"] = {_JSON: {"schema": {"anyOf": [_ref("GetReply"), as_put]}}, "*/*": {"schema": as_put}}
     if route.id in LINKS:
         answer["links"] = LINKS[route.id]
     if route.shape in KEYED:

@@ -148,20 +148,13 @@ _LOCK_TTL: Schema = {
     "description": "Seconds.",
 }
 _QUOTA: Schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_QUOTA}
+_ORDER: Schema = {"enum": ["==", "!=", "<", ">"], "default": "=="}
 _COMPARE: Schema = {
-    **_closed(
-        ["key"],
-        key=_KEY,
-        exists={"type": "boolean"},
-        revision=_POSITIVE,
-        value=_VALUE,
-        op={"enum": ["==", "!=", "<", ">"], "default": "=="},
-    ),
     "oneOf": [
-        {"required": ["exists"], "properties": {"op": {"enum": ["==", "!="]}}},
-        {"required": ["revision"]},
-        {"required": ["value"]},
-    ],
+        _closed(["key", "exists"], key=_KEY, exists={"type": "boolean"}, op={"enum": ["==", "!="], "default": "=="}),
+        _closed(["key", "revision"], key=_KEY, revision=_POSITIVE, op=_ORDER),
+        _closed(["key", "value"], key=_KEY, value=_VALUE, op=_ORDER),
+    ]
 }
 _STEP: Schema = {
     "oneOf": [
