@@ -1,7 +1,6 @@
 """The client for programs with threads, or with none."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -60,6 +59,8 @@ class Concord:
         transport: Transport | None = None,
         tracing: bool | TracerProvider = False,
     ) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - loaded with the first client, as the HTTP library is
+
         core = make_core(endpoints, token=token, timeout_s=timeout, retry=retry)
         self._consistency = consistency
         self._driver = Driver(core, transport or _default_transport(), make_tracing(tracing))

@@ -95,8 +95,11 @@ class Embedded(Concord):
         """See `Concord.get`: a look-up in a dictionary."""
         try:  # a keyword that has a name here would cost each call, by whom it is not given, as much as the look-up
             plain = self._readings.plain[key]
-            if not (asked or plain.expires_ms or plain.content_type or key < FIRST_PLAIN):
-                return _decode_any(plain.value)
+            if not (plain.expires_ms or plain.content_type or key < FIRST_PLAIN):
+                if not asked:
+                    return _decode_any(plain.value)
+                if len(asked) == 1 and "type" in asked:
+                    return _values.decode_json(plain.value, asked["type"])
         except (KeyError, TypeError):
             pass
         return self._get_as(key, **asked)

@@ -47,10 +47,15 @@ def decode(raw: bytes | msgspec.Raw, encoding: str, kind: Any) -> Any:
     if encoding == "base64":
         _check_takes_bytes(kind)
         return base64.b64decode(msgspec.json.decode(raw, type=str))
-    return _decode_json(raw, kind)
+    return decode_json(raw, kind)
 
 
-def _decode_json(raw: bytes | msgspec.Raw, kind: Any) -> Any:
+def decode_json(raw: bytes | msgspec.Raw, kind: Any) -> Any:
+    """The value in JSON text.
+
+    Raises:
+        InvalidValue: it is not of that type.
+    """
     try:
         return _reader(kind)(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -81,6 +86,6 @@ def decode_stored(value: bytes, content_type: str, kind: Any) -> Any:
         InvalidValue: it is not of that type.
     """
     if not content_type:
-        return _decode_any(value) if kind is Any else _decode_json(value, kind)
+        return _decode_any(value) if kind is Any else decode_json(value, kind)
     _check_takes_bytes(kind)
     return value

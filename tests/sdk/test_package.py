@@ -19,6 +19,8 @@ def test_importing_concord_loads_no_http_library_and_no_event_loop() -> None:
         check=True,
     )
     assert not HEAVY & set(done.stdout.split())
+    slow = {"hashlib", "concurrent.futures"}  # together a quarter of the time, and few need them at once
+    assert not slow & set(done.stdout.split())
 
 
 def test_what_is_public_is_there_and_every_exception_is() -> None:
