@@ -4,6 +4,7 @@ Each function is a scenario on keys of its own, called with a client; who calls 
 """
 
 import threading
+from typing import cast
 
 import msgspec
 import pytest
@@ -97,6 +98,11 @@ def refusals(client: Concord) -> None:
         (lambda: client.limiter("refused", 0, 1).acquire(), concord.InvalidRequest, "INVALID_REQUEST"),
         (lambda: client.limiter("refused", 1, 1).acquire(2), concord.InvalidRequest, "INVALID_REQUEST"),
         (lambda: client.service("a/b").instances(), concord.InvalidRequest, "INVALID_KEY"),
+        (
+            lambda: client.commit(Txn().if_exists("refused/a", cast("bool", 1))),
+            concord.InvalidRequest,
+            "INVALID_REQUEST",
+        ),
         (lambda: client.get("refused/n", type=int), concord.InvalidValue, "INVALID_VALUE"),
         (lambda: client.get("refused/n", type=bytes), concord.InvalidValue, "INVALID_VALUE"),
     ]

@@ -259,9 +259,12 @@ def transaction(
 
 
 def _comparison(given: Mapping[str, Any]) -> Comparison:
+    exists = given.get("exists")
+    if exists is not None and not isinstance(exists, bool):
+        raise InvalidRequest("exists: expected True or False")
     return Comparison(
         key(given["key"]),
-        exists=given.get("exists"),
+        exists=exists,
         revision=whole(given["revision"], "revision") if "revision" in given else None,
         value=json_value(given["value"]) if "value" in given else None,
         relation=_RELATIONS[given.get("op", "==")],
