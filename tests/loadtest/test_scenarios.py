@@ -1,14 +1,17 @@
 """The scenarios of `make loadtest`: every use is answered rightly by a real server, wrong answers are noticed, and Locust runs them."""
 
+import itertools
 import os
 import random
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from concord import testing
 from concord._sse import Parser
 from loadtest.children import clean_environ
 from loadtest.client import Answer, HttpClient
@@ -22,13 +25,20 @@ from loadtest.scenarios.verdict import HEADINGS, Bounds, Entry, judge, percentil
 STEPS = {Scenario.BULK: 3}
 
 
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server that ends with this module: one that runs beside tests of raft/ would share the library's clock with them."""
+    with testing.server() as server:
+        yield server.url
+
+
 def address_of(url: str) -> str:
     return url.removeprefix("http://")
 
 
 @pytest.mark.parametrize("scenario", Scenario)
-def test_each_use_is_answered_rightly(scenario: Scenario, concord_url: str) -> None:
-    client, use = HttpClient(address_of(concord_url)), USES[scenario](7, random.Random(7))
+def test_each_use_is_answered_rightly(scenario: Scenario, url: str) -> None:
+    client, use = HttpClient(address_of(url)), USES[scenario](7, random.Random(7))
     if first := use.prepare():
         assert client.send(first.request).status == 200
     names = set()
@@ -42,11 +52,11 @@ def test_each_use_is_answered_rightly(scenario: Scenario, concord_url: str) -> N
     )
 
 
-def test_a_watcher_is_told_of_each_write_once(concord_url: str) -> None:
-    client, writes, watcher = HttpClient(address_of(concord_url)), Writes(7, random.Random(7)), Watcher()
+def test_a_watcher_is_told_of_each_write_once(url: str) -> None:
+    client, writes, watcher = HttpClient(address_of(url)), Writes(7, random.Random(7)), Watcher()
     client.send(writes.step(time.time()).request)
-    stream, parser, events = HttpClient(address_of(concord_url)), Parser(), []
-    for chunk in stream.stream(Watcher.request):
+    stream, parser, events = HttpClient(address_of(url)), Parser(), []
+    for chunk in itertools.islice(stream.stream(Watcher.request), 50):
         for block in parser.feed(chunk):
             events.append(block.event)
             found = watcher.take(block.event, block.data, time.time())
@@ -62,10 +72,10 @@ def test_a_watcher_is_told_of_each_write_once(concord_url: str) -> None:
     assert [event for event in events if event] == ["state", "synced", "put", "put", "put"]
 
 
-def test_a_stream_that_is_refused_is_an_error(concord_url: str) -> None:
+def test_a_stream_that_is_refused_is_an_error(url: str) -> None:
     with pytest.raises(ConnectionError, match="400"):
         list(
-            HttpClient(address_of(concord_url)).stream(
+            HttpClient(address_of(url)).stream(
                 Step("", msgspec.structs.replace(Watcher.request, path="/api/v1/kv?limit=0")).request
             )
         )
@@ -132,10 +142,10 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
 @pytest.mark.parametrize(
     "url", ["http://192.0.2.1:4000", "http://example.com", "https://127.0.0.1:1", "nothing", "http://"]
 )
-def test_only_this_machine_is_loaded(url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_only_this_machine_is_loaded(address: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(LoadtestError, match="not on this machine"):
-        check_loopback(url)
-    assert main(["--url", url, "--reports", str(tmp_path)]) == 2
+        check_loopback(address)
+    assert main(["--url", address, "--reports", str(tmp_path)]) == 2
     assert "not on this machine" in capsys.readouterr().err
     assert check_loopback("http://[::1]:4000") == "http://[::1]:4000"
 
@@ -150,9 +160,9 @@ def test_every_scenario_has_users_and_bounds() -> None:
     assert set(USES) == set(DEFAULTS) == set(CLASSES) == set(Scenario)
 
 
-def test_locust_runs_all_of_them(concord_url: str, tmp_path: Path) -> None:
+def test_locust_runs_all_of_them(url: str, tmp_path: Path) -> None:
     load = Load(users=11, per_s=60, seconds=2, workers=0, watchers=3)
-    words = command(Scenario.WATCH, concord_url, load, tmp_path / "found")
+    words = command(Scenario.WATCH, url, load, tmp_path / "found")
     classes = [name for names in CLASSES.values() for name in names]
     done = subprocess.run(
         [*words[: -len(CLASSES[Scenario.WATCH])], *classes],
