@@ -140,7 +140,7 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://192.0.2.1:4000", "http://example.com", "https://127.0.0.1:1", "nothing", "http://"]
+    "address", ["http://192.0.2.1:4000", "http://example.com", "https://127.0.0.1:1", "nothing", "http://"]
 )
 def test_only_this_machine_is_loaded(address: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(LoadtestError, match="not on this machine"):
