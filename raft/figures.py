@@ -41,7 +41,7 @@ class LogFigures(msgspec.Struct, eq=False):
     Attributes:
         records: that were written, of all kinds.
         bytes: of the batches that they were written in.
-        sync: how long each batch took to be written and made durable, in the thread that did it.
+        sync: how long each batch took to be written and made durable, the wait for its turn not counted.
     """
 
     records: int = 0
