@@ -23,8 +23,9 @@ def test_a_path_can_be_taken(name: str) -> None:
 
 
 def test_only_what_costs_over_a_tenth_more_is_a_regression() -> None:
-    now = {"same": 1000, "little more": 1100, "more": 1150, "less": 850, "new": 5}
-    found = compare(now, {"same": 1000, "little more": 1000, "more": 1000, "less": 1000, "gone": 7})
+    now = {"same": 100_000, "little more": 110_000, "more": 115_000, "less": 85_000, "new": 5, "short": 3_900}
+    before = {"same": 100_000, "little more": 100_000, "more": 100_000, "less": 100_000, "gone": 7, "short": 3_100}
+    found = compare(now, before)
     assert [each.name for each in found] == list(now)
     assert [each.name for each in found if each.is_regression] == ["more"]
     assert [each.name for each in found if each.is_stale] == ["less"]
@@ -49,7 +50,7 @@ def test_the_committed_baseline_has_every_path_and_no_other() -> None:
 def test_a_rise_decides_the_exit_code(
     part: float, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = dict.fromkeys(WAYS, 1000)
+    before = dict.fromkeys(WAYS, 100_000)
     monkeypatch.setattr(run, "load", lambda: {build(): before})
     monkeypatch.setattr(valgrind, "missing", lambda: "")
     monkeypatch.setattr(run, "count", lambda names: {name: round(part * before[name]) for name in names})
