@@ -148,6 +148,7 @@ class SnapshotShelf:
 
     def write_when_due(self) -> None:
         """Start a snapshot when enough log has gathered since the last."""
+        self._is_put_off = False
         applied, journal = self._owner.applied_index, self._owner.journal
         if self._writer is not None or self._closed or applied <= max(self.index, journal.base_index):
             return
