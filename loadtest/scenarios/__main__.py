@@ -16,7 +16,7 @@ from loadtest.scenarios.uses import Scenario
 from loadtest.scenarios.verdict import HEADINGS, Bounds, Verdict, row
 
 USERS_MAX = 2_000
-SECONDS_MAX = 3_600
+SECONDS_MIN, SECONDS_MAX = 6, 3_600
 WORKERS_MAX = 16
 PER_S_MAX = 20_000.0
 
@@ -45,8 +45,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not (1 <= options.users <= USERS_MAX and 0 <= options.watchers <= USERS_MAX):
         parser.error(f"--users and --watchers are at most {USERS_MAX}")
-    if not (3 <= options.seconds <= SECONDS_MAX and 0 <= options.workers <= WORKERS_MAX):
-        parser.error(f"--seconds is 3 to {SECONDS_MAX}, --workers at most {WORKERS_MAX}")
+    if not (SECONDS_MIN <= options.seconds <= SECONDS_MAX and 0 <= options.workers <= WORKERS_MAX):
+        parser.error(f"--seconds is {SECONDS_MIN} to {SECONDS_MAX}, --workers at most {WORKERS_MAX}")
     if options.per_s is not None and not 0 < options.per_s <= PER_S_MAX:
         parser.error(f"--per-s is over 0 and at most {PER_S_MAX:g}")
     return options

@@ -1,6 +1,7 @@
 """One scenario after the other: a cluster, Locust with its workers, a verdict."""
 
 import ipaddress
+import math
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from loadtest.scenarios.uses import Scenario
 from loadtest.scenarios.verdict import Bounds, Entry, Verdict, judge
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-RAMP_S = 2.0
+RAMP_S = 4.0
 """Users begin within so long, and Locust counts its own start to the time; what they would have asked in it is not missed."""
 GRACE_S = 60.0
 STOP_S = 1
@@ -29,7 +30,7 @@ class Load(msgspec.Struct, frozen=True):
     """How much of a scenario.
 
     Attributes:
-        users: who ask; each has a connection.
+        users: who ask, at most; each has a connection. There are not more than requests a second.
         per_s: requests a second of all of them together.
         seconds: how long.
         workers: processes that they are spread over; 0: one process, not distributed.
@@ -81,7 +82,7 @@ def command(scenario: Scenario, url: str, load: Load, files: Path) -> list[str]:
     """What runs Locust; `files` is the path of what it writes, without an ending."""
     words = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--host", url]
     watchers = load.watchers if scenario is Scenario.WATCH else 0
-    users = load.users + watchers
+    users = min(load.users, max(1, math.ceil(load.per_s))) + watchers  # a user asks at least about once a second
     words += ["-u", str(users), "-r", str(users), "-t", f"{load.seconds}s", "--stop-timeout", str(STOP_S)]
     words += ["--per-s", str(load.per_s), "--watchers", str(watchers)]
     words += ["--html", f"{files}.html", "--json-file", str(files)]

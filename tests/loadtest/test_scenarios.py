@@ -156,6 +156,14 @@ def test_a_load_is_bounded(words: list[str]) -> None:
         main(words)
 
 
+def test_there_are_not_more_users_than_requests_a_second(tmp_path: Path) -> None:
+    asked = Load(users=50, per_s=3.5, seconds=10, workers=0, watchers=9)
+    words = {scenario: command(scenario, "http://127.0.0.1:1", asked, tmp_path / "x") for scenario in Scenario}
+    found = {scenario: made[made.index("-u") + 1] for scenario, made in words.items()}
+    assert found[Scenario.BULK] == "4"
+    assert found[Scenario.WATCH] == str(4 + 9)
+
+
 def test_every_scenario_has_users_and_bounds() -> None:
     assert set(USES) == set(DEFAULTS) == set(CLASSES) == set(Scenario)
 
