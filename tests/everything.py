@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 IN_FRONT = ["tests/attack", "tests/chaos", "tests/e2e", "tests/storage", "tests/faultdisk", "tests/test_readme.py"]
-PATIENT = ["tests/e2e/test_description.py", "tests/storage/test_damage.py"]  # of those, what does not mind to wait
+PATIENT = ["tests/storage/test_damage.py"]  # of those, what does not mind to wait
 COMPUTING = [f"tests/{room}" for room in ("simulation", "shard", "raft", "placement", "linearizability", "mutation")]
 OTHERS = ["tests", *(f"--ignore={path}" for path in (*IN_FRONT, *COMPUTING))]
 PORTS_FROM = ("12375", "12250")  # a cluster takes fewer than 125 from there on, and so do those in front from 12000
