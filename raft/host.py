@@ -91,7 +91,6 @@ class RaftHost:
         self._incarnation = incarnation
         self._network = network
         self._loop = loop
-        self._clock = clock
         self._rng = rng
         self._fatal = fatal
         self._awake: dict[SafeReplica, None] = {}  # an ordered set
@@ -209,7 +208,7 @@ class RaftHost:
     @property
     def log_stalled(self) -> bool:
         since = self._waiting_since
-        return since is not None and self._clock() - since > self.config.leader_timeout_s
+        return since is not None and self.now() - since > self.config.leader_timeout_s
 
     def wake(self, replica: SafeReplica) -> None:
         self._awake[replica] = None
@@ -253,7 +252,7 @@ class RaftHost:
     def _scan(self) -> None:
         if self._closed:
             return
-        now = self._clock()
+        now = self.now()
         with self._at_timers:
             self._look_at_log(now)
             self._look_at_connections()

@@ -17,7 +17,8 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
-PROMPT_S = 0.001  # an average under this is prompt
+PROMPT_S = 0.001  # with an average under this a disk becomes prompt …
+LATE_S = 0.002  # … and it is so until the average is over this
 SLOW_S = 0.016  # longer times count as this, so that one of them alone changes little …
 STALL_S = 0.1  # … unless it is so long that heartbeats of others were near their end
 WEIGHT = 1 / 16
@@ -93,7 +94,7 @@ class Pace:
             self._distrusted = DISTRUST
         elif self._distrusted:
             self._distrusted -= 1
-        self.is_prompt = not self._distrusted and self._average_s < (SLOW_S / 8 if self.is_prompt else PROMPT_S)
+        self.is_prompt = not self._distrusted and self._average_s < (LATE_S if self.is_prompt else PROMPT_S)
 
 
 class PromptOffload(ThreadOffload):

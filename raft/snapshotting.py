@@ -315,7 +315,8 @@ class SnapshotShelf:
         self.stop_shipping()
 
     def stop_writing(self) -> None:
-        """Give up the snapshot that is being taken."""
+        """Give up the snapshot that is being taken or was put off."""
+        self._is_put_off = False
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None

@@ -1,4 +1,4 @@
-"""`make test`: all tests, in three rows at once, which takes half the time of one.
+"""`make test`: all tests, in three rows at once, so that those that compute use what those that wait leave.
 
 The tests of real processes have the terminal and the processor, the attack on the internal ports first. The others run behind them in two
 rows, with a priority so low that they get what is left; what these have to say is shown at the end. The attack asserts that nothing

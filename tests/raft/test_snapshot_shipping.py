@@ -10,6 +10,7 @@ from raft.config import RaftConfig
 from raft.interface import Committed
 from raft.messages import AppendReply, InstallReply, InstallSnapshot, Message
 from raft.snapshot_format import SNAPSHOT_DIRECTORY
+from raft.snapshot_transfer import SnapshotWriter
 from raft.storage_errors import StorageError
 from tests.raft.members import SNAPPY, FatalError, Group, Member, append, entries
 
@@ -409,21 +410,26 @@ def test_a_damaged_snapshot_ends_the_start() -> None:
         a.restart()
 
 
-@pytest.mark.parametrize("name", ["a", "b"])
-def test_a_node_takes_one_snapshot_at_a_time_and_then_those_that_were_put_off(name: str) -> None:
-    group = Group(config=SNAPPY)
-    group.elect("a")
-    host, replica = group[name].host, group[name].replica
-    other = host._store.write(
+def write_another(member: Member) -> SnapshotWriter:
+    """A snapshot of another group of the node that is never complete."""
+    return member.host._store.write(
         9,
         1,
         1,
         itertools.repeat(b"x"),
         schedule=lambda _work, _delay_s=0.0: None,
         budget_s=1.0,
-        clock=host.now,
+        clock=member.host.now,
         done=lambda meta: pytest.fail(str(meta)),
     )
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_node_takes_one_snapshot_at_a_time_and_then_those_that_were_put_off(name: str) -> None:
+    group = Group(config=SNAPPY)
+    group.elect("a")
+    replica = group[name].replica
+    other = write_another(group[name])
     for number in range(30):
         group["a"].propose(b"%d" % number)
         group.settle()
@@ -434,6 +440,19 @@ def test_a_node_takes_one_snapshot_at_a_time_and_then_those_that_were_put_off(na
     group[name].scan()
     group.settle()
     assert replica.snapshots_taken == 1  # though nobody wrote anything any more
+
+
+def test_a_fenced_member_does_not_wait_for_a_snapshot_that_was_put_off() -> None:
+    group = Group(config=SNAPPY)
+    group.elect("a")
+    other = write_another(group["b"])
+    for number in range(30):
+        group["a"].propose(b"%d" % number)
+        group.settle()
+    other.cancel()
+    assert group["b"].replica.due(group.now)
+    group["b"].replica.fence(group["b"].replica.applied_index)
+    assert not group["b"].replica.due(group.now)
 
 
 # --- what the write-ahead log asks for -----------------------------------------------------------------------------
