@@ -10,7 +10,7 @@ import socket
 from typing import cast
 
 from wire.address import format_address
-from wire.frame import GOODBYE, HEADER, Frame, FrameDecoder
+from wire.frame import GOODBYE, HEADER, FrameDecoder
 from wire.hello import Goodbye, RefusedError
 from wire.limits import Limits
 from wire.rpc import encode
@@ -21,7 +21,7 @@ _WRITE_BYTES = 256 << 10  # in one write
 
 
 class Connection(asyncio.Protocol):
-    """One end. Subclasses take the frames in `_received` and learn in `_opened` and `_lost` about beginning and end.
+    """One end. Subclasses cut the bytes of `_received` into frames and learn in `_opened` and `_lost` about beginning and end.
 
     Attributes:
         writable: the transport takes more bytes.
@@ -75,11 +75,11 @@ class Connection(asyncio.Protocol):
             self.end(str(error))
 
     def data_received(self, data: bytes) -> None:
-        """Cut the bytes into frames and hand those over."""
+        """Hand the bytes over; part with a peer that sends no frames."""
         if self.ending:
             return
         try:
-            self._received(self._decoder.receive(data))
+            self._received(data)
             if self._decoder.error:
                 self.end(self._decoder.error)
         except RefusedError as error:
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
     def _opened(self, transport: asyncio.Transport) -> None:
         raise NotImplementedError
 
-    def _received(self, frames: list[Frame]) -> None:
+    def _received(self, data: bytes) -> None:
         raise NotImplementedError
 
     def _lost(self, error: Exception | None) -> None:

@@ -34,6 +34,7 @@ KINDS: Final = frozenset({HELLO, REQUEST, REPLY, FAILURE, NOTIFICATION, GOODBYE,
 
 HEADER: Final = struct.Struct(">IBHQI")
 BUDGET_MS_MAX: Final = (1 << 32) - 1
+_NOTHING: Final = memoryview(b"")
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -52,10 +53,10 @@ def encode_header(length: int, kind: int, number: int = 0, correlation: int = 0,
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes into frames.
+    """Cuts a stream of bytes into frames, each when it is asked for.
 
     Attributes:
-        frame_bytes_max: the largest frame that is accepted, header included; may be changed between two pieces.
+        frame_bytes_max: the largest frame that is accepted, header included; may be changed between two frames.
         error: "" until the stream broke; then why, in words for a log.
     """
 
@@ -64,48 +65,63 @@ class FrameDecoder:
         self.error = ""
         self._held = bytearray()  # the beginning of a frame whose end has not come
         self._needed = 0  # bytes that `_held` must have before another look at it is of use
+        self._block = _NOTHING
+        self._start = 0  # of what is not cut yet, in the block
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of an incomplete frame."""
-        return len(self._held)
+        """Bytes of an incomplete frame and of those that nobody has asked for yet."""
+        return len(self._held) + len(self._block) - self._start
+
+    @property
+    def more(self) -> bool:
+        """Whether bytes wait for `take`, which may find a frame in them or not."""
+        return self._start < len(self._block)
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take the next piece of the stream and return the frames that it completed, in order.
 
         Look at `error` after the frames: they came before what broke the stream.
         """
-        if self.error:
-            return []
-        if not self._held:
-            return self._cut(data)
-        self._held += data
-        if len(self._held) < self._needed:
-            return []
-        block, self._held = self._held, bytearray()
-        return self._cut(block)
+        self.feed(data)
+        return list(iter(self.take, None))
 
-    def _cut(self, block: bytes | bytearray) -> list[Frame]:
-        frames: list[Frame] = []
-        view = memoryview(block)
-        start, end = 0, len(block)
-        limit, header_bytes, unpack = self.frame_bytes_max, HEADER.size, HEADER.unpack_from
-        needed = header_bytes
-        while end - start >= header_bytes:
-            length, kind, number, correlation, budget_ms = unpack(block, start)
-            needed = header_bytes + length
-            if needed > limit or kind not in KINDS:
-                self.error = _complaint(needed, limit, kind)
-                return frames
-            if end - start < needed:
-                break
-            body = start + header_bytes
-            start += needed
-            frames.append(Frame(kind, number, correlation, budget_ms, view[body:start]))
-            needed = header_bytes
-        self._needed = needed
-        self._held += view[start:]
-        return frames
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of the stream."""
+        if self.error:
+            return
+        if self.more:
+            self._held = bytearray(self._block[self._start :])
+            self._needed = 0
+        if self._held:
+            self._held += data
+            if len(self._held) < self._needed:
+                return
+            block, self._held = self._held, bytearray()
+            self._block, self._start = memoryview(block), 0
+        else:
+            self._block, self._start = memoryview(data), 0
+
+    def take(self) -> Frame | None:
+        """The next frame that is complete; when there is none, `error` tells whether the stream broke."""
+        block, start = self._block, self._start
+        left = len(block) - start
+        needed = HEADER.size
+        if left >= needed:
+            length, kind, number, correlation, budget_ms = HEADER.unpack_from(block, start)
+            needed += length
+            if needed > self.frame_bytes_max or kind not in KINDS:
+                self.error = _complaint(needed, self.frame_bytes_max, kind)
+                self._block, self._start = _NOTHING, 0
+                return None
+            if left >= needed:
+                self._start = end = start + needed
+                return Frame(kind, number, correlation, budget_ms, block[start + HEADER.size : end])
+        if left:
+            self._needed = needed
+            self._held += block[start:]
+        self._block, self._start = _NOTHING, 0
+        return None
 
 
 def _complaint(frame_bytes: int, limit: int, kind: int) -> str:

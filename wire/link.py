@@ -97,7 +97,8 @@ class Link(Connection):
             check_server(self._identity, server, self._expect_node)
         self.send(HELLO, encode(self._hello), correlation=MAGIC)
 
-    def _received(self, frames: list[Frame]) -> None:
+    def _received(self, data: bytes) -> None:
+        frames = self._decoder.receive(data)
         if not self.ready.done() and frames:
             self._greet(frames.pop(0))
         answered = self._owner.answered

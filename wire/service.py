@@ -13,6 +13,7 @@ from wire.limits import Limits
 from wire.rpc import Call, Method, MethodFigures, Notification, Peer
 from wire.tls import CredentialSource, Identity
 from wire.tracing import Tracer
+from wire.turns import Turns
 
 CallHandler = Callable[[Call[Any, Any]], None]
 NotificationHandler = Callable[[Peer, Any], None]
@@ -58,6 +59,7 @@ class Service(msgspec.Struct, eq=False):
         tracer: None while nothing is traced.
         unknown: what became of calls with numbers that no method has.
         traffic: what went through.
+        turns: when which connection looks at its frames.
     """
 
     limits: Limits
@@ -74,6 +76,7 @@ class Service(msgspec.Struct, eq=False):
     tracer: Tracer | None = None
     unknown: MethodFigures = msgspec.field(default_factory=MethodFigures)
     traffic: Traffic = msgspec.field(default_factory=Traffic)
+    turns: Turns = msgspec.field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         """Begin without connections."""

@@ -1,13 +1,13 @@
 """The server's end of one connection: takes requests in, bounds what is open, sends the answers.
 
-Reading stops while too much is unanswered or unsent. What was read before that waits in a backlog (at most what one
-read brought), and is taken up, in order, when there is room again.
+Reading stops while too much is unanswered or unsent, or while others have their turn. What was read before that (at most what one
+read brought) waits as it came and is looked at, in order, when there is room and time again.
 """
 
 import asyncio
 import logging
 import math
-from collections import deque
+import time
 from typing import Any
 
 from wire.connection import Connection
@@ -33,9 +33,7 @@ from wire.tracing import TRACE_BYTES
 
 log = logging.getLogger(__name__)
 
-_FRAMES_PER_TURN = 128  # of one connection: thousands at once would hold up everyone else's
 _LARGE_REPLY_BYTES = 4096  # worth a look, within the turn, at what they add up to
-_BACKLOG_FRAME_BYTES = 400  # what the objects of a frame in the backlog take besides its payload
 _GOING_DOWN = "the server is shutting down"
 _TOO_LATE = maybe_applied(Code.TIMEOUT, "the deadline passed before there was an answer")
 _NO_ROOM = maybe_applied(Code.UNKNOWN, "the reply did not fit into the send buffer")
@@ -61,9 +59,9 @@ class ServerConnection(Connection):
         self._identity: Identity | None = None
         self._counted = 0  # bytes that the holdings have down for this connection
         self._finished_frame = False
-        self._backlog: deque[tuple[float, Frame]] = deque()  # with the time of arrival
-        self._backlog_bytes = 0
-        self._goes_on = False  # with the backlog, in a later turn
+        self._arrived = 0.0  # when what is looked at was read
+        self._waits = False  # for its turn
+        self._reads = True
         self._sweep = Sweep(service.limits.sweep_interval_s, self._expire)
 
     # --- beginning and end
@@ -116,10 +114,10 @@ class ServerConnection(Connection):
     # --- what this peer makes the server keep in memory
 
     def data_received(self, data: bytes) -> None:
-        """Cut the bytes into frames; count those of an unfinished one."""
+        """Take the bytes in; count those that have to wait."""
         self._service.traffic.received_bytes += len(data)
         super().data_received(data)
-        if (self._decoder.held_bytes or self._backlog or self._counted) and not self.ending:
+        if (self._decoder.held_bytes or self._counted) and not self.ending:
             self._count(progress=self._finished_frame)
 
     def pause_writing(self) -> None:
@@ -141,15 +139,13 @@ class ServerConnection(Connection):
 
     def _let_go(self) -> None:
         self._out = bytearray()
-        self._backlog.clear()
-        self._backlog_bytes = 0
         self._decoder = FrameDecoder(self._limits.hello_bytes_max)
         self._counted = 0
         self._service.holdings.note(self, 0, progress=True)
 
     def _count(self, *, progress: bool) -> None:
         unsent = self.buffered_bytes
-        held = self._decoder.held_bytes + self._backlog_bytes
+        held = self._decoder.held_bytes
         if unsent > self._limits.write_high_water_bytes:
             held += unsent
         self._counted = held
@@ -159,25 +155,56 @@ class ServerConnection(Connection):
 
     # --- taking frames in
 
-    def _received(self, frames: list[Frame]) -> None:
-        self._finished_frame = bool(frames)
-        if not self._greeted and frames:
-            self._greet(frames.pop(0))
-        arrived = self._loop.time()
-        if self._backlog:
-            self._put_off(arrived, frames)
-            return
-        for taken, frame in enumerate(frames):
-            if taken >= _FRAMES_PER_TURN or self._is_full():
-                self._put_off(arrived, frames[taken:])
-                self._set_reading(on=False)
-                self._go_on_later()
-                return
-            self._take(arrived, frame)
+    def _received(self, data: bytes) -> None:
+        if not self._decoder.more:
+            self._arrived = self._loop.time()
+        self._decoder.feed(data)
+        self._finished_frame = False
+        if not self._waits:
+            self._service.turns.take(self)
 
-    def _put_off(self, arrived: float, frames: list[Frame]) -> None:
-        self._backlog.extend((arrived, frame) for frame in frames)
-        self._backlog_bytes += sum(_BACKLOG_FRAME_BYTES + len(frame.payload) for frame in frames)
+    def take_frames(self, frames_max: int, until: float) -> None:
+        """Look at one frame, and at more while there is time for them and room for what they ask; then wait with the rest."""
+        self._waits = False
+        if self.ending:
+            return
+        try:
+            self._take_some(frames_max, until)
+        except RefusedError as error:
+            self.end(str(error))
+            return
+        if self._decoder.error:
+            self.end(self._decoder.error)
+        elif self._decoder.more:
+            self._read(on=False)
+            self._go_on()
+        else:
+            self._read(on=True)
+        if self._counted and not self.ending:
+            self._count(progress=self._finished_frame and not self._decoder.more)
+
+    def _take_some(self, frames_max: int, until: float) -> None:
+        take = self._decoder.take
+        for _ in range(frames_max):
+            if self._is_full() or (frame := take()) is None:
+                return
+            self._finished_frame = True
+            if self._greeted:
+                self._take(self._arrived, frame)
+            else:
+                self._greet(frame)
+            if self.ending or time.monotonic() >= until:
+                return
+
+    def _go_on(self) -> None:
+        if self._decoder.more and not (self._waits or self.ending or self._is_full()):
+            self._waits = True
+            self._service.turns.wait(self)
+
+    def _read(self, *, on: bool) -> None:
+        if self._reads != on:
+            self._reads = on
+            self._set_reading(on=on)
 
     def _is_full(self) -> bool:
         limits = self._limits
@@ -195,35 +222,7 @@ class ServerConnection(Connection):
         super()._flush()
         if self._counted and not self.ending:
             self._count(progress=False)
-        if not self._goes_on:
-            self._go_on()
-
-    def _go_on_later(self) -> None:
-        if not self._goes_on:
-            self._goes_on = True
-            self._loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        self._goes_on = False
-        if self._backlog and not self.ending:
-            self._take_backlog()
-
-    def _take_backlog(self) -> None:
-        try:
-            for _ in range(_FRAMES_PER_TURN):
-                if not self._backlog or self._is_full():
-                    break
-                arrived, frame = self._backlog.popleft()
-                self._backlog_bytes -= _BACKLOG_FRAME_BYTES + len(frame.payload)
-                self._take(arrived, frame)
-        except RefusedError as error:
-            self.end(str(error))
-        if not self._backlog:
-            self._set_reading(on=True)
-        elif not self._is_full():
-            self._go_on_later()
-        if self._counted and not self.ending:
-            self._count(progress=not self._backlog)
+        self._go_on()
 
     def _take(self, arrived: float, frame: Frame) -> None:
         if frame.kind == REQUEST:

@@ -72,6 +72,21 @@ def test_garbage_breaks_the_stream_at_the_same_place_however_it_is_split(
 
 
 @quick
+@given(st.lists(plain_frames, max_size=8), cuts, st.integers(0, 3))
+def test_frames_that_nobody_asked_for_wait_for_their_turn(frames: list[Plain], at: list[int], asked: int) -> None:
+    decoder, found = FrameDecoder(LIMIT), []
+    for piece in pieces(encoded(frames), at):
+        decoder.feed(piece)
+        for _ in range(asked):
+            frame = decoder.take()
+            found += [plain(frame)] if frame else []
+    found += decoded(decoder, [b""])
+    assert found == frames
+    assert decoder.held_bytes == 0
+    assert not decoder.error
+
+
+@quick
 @given(plain_frames, st.integers(0, 400))
 def test_a_truncated_frame_is_not_delivered_and_is_no_error(frame: Plain, missing: int) -> None:
     data = encoded([frame])
