@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 # PySyncObj comes as source only: what builds it is hashed and installed first.
-INSTALL := $(PIP) install --require-hashes --only-binary :all: --no-binary pysyncobj --no-build-isolation --use-pep517
+INSTALL := $(PIP) install --require-hashes --only-binary :all: --no-binary pysyncobj --no-build-isolation --use-pep517 --no-compile
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 # Made anew when what they install changes. Making the first removes the others, which lie in the environment.

@@ -19,7 +19,7 @@ def test_every_request_that_the_description_allows_or_forbids_is_answered_as_it_
     with local_cluster(tmp_path / "data", *SIZE) as cluster, ThreadPoolExecutor() as executor:
         cluster.start()
         parts = [
-            executor.submit(try_out, cluster.url, tmp_path, 2, flag, OF_KEYS, timeout_s=TIMEOUT_S)
+            executor.submit(try_out, cluster.url, tmp_path, 1, flag, OF_KEYS, timeout_s=TIMEOUT_S)
             for flag in ("--include-path-regex", "--exclude-path-regex")
         ]
         for done in [part.result() for part in parts]:
@@ -28,6 +28,6 @@ def test_every_request_that_the_description_allows_or_forbids_is_answered_as_it_
 
 
 def test_what_asks_for_a_token_answers_as_the_description_says(guarded: Guarded, tmp_path: Path) -> None:
-    done = try_out(guarded.cluster.url, tmp_path, 2, *FOR_TOKENS, token=guarded.root, timeout_s=TIMEOUT_S)
+    done = try_out(guarded.cluster.url, tmp_path, 1, *FOR_TOKENS, token=guarded.root, timeout_s=TIMEOUT_S)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "passed" in done.stdout, done.stdout
