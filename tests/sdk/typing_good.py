@@ -2,10 +2,18 @@
 
 from typing import Any, assert_type
 
+from flask import Flask
+from litestar import Litestar
+from litestar.stores.registry import StoreRegistry
 from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 import concord
 from concord import AsyncConcord, Concord, Entry, Event, Read, Txn, TxnResult, Written
+from concord.contrib.flask import ConcordSessions
+from concord.contrib.litestar import ConcordStore
+from concord.contrib.starlette import SessionMiddleware
 
 
 class Pool(Struct):
@@ -53,3 +61,12 @@ async def embedded() -> None:
     async with await concord.open_async(durability="memory") as other:
         assert_type(other, concord.AsyncEmbedded)
         await asynchronous(other)
+
+
+async def in_frameworks(client: Concord, other: AsyncConcord) -> None:
+    store = ConcordStore(other, namespace="shop")
+    assert_type(store.with_namespace("carts"), ConcordStore)
+    assert_type(await store.get("k", renew_for=60), bytes | None)
+    Litestar(stores=StoreRegistry(default_factory=store.with_namespace))
+    Starlette(middleware=[Middleware(SessionMiddleware, client=other, ttl=1800)])
+    Flask("shop").session_interface = ConcordSessions(client)
