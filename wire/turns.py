@@ -8,7 +8,6 @@ many, hold up neither the loop's timers nor the request of another for longer th
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 
@@ -16,7 +15,7 @@ class Taker(Protocol):
     """A connection that has read frames."""
 
     def take_frames(self, frames_max: int, until: float) -> None:
-        """Look at one, and at more up to `frames_max` while it is not `until` yet; `wait` with what is left then."""
+        """Look at one, and at more up to `frames_max` while it is not `until` (of time.monotonic) yet; `wait` with what is left then."""
 
 
 class Turns:
@@ -26,20 +25,12 @@ class Turns:
         turn_s: how long that is.
         slice_frames: of a connection that waits, before the next one's turn.
         read_frames: of a connection that has just read.
-        clock: in seconds.
     """
 
-    def __init__(
-        self,
-        turn_s: float = 0.01,
-        slice_frames: int = 16,
-        read_frames: int = 1024,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, turn_s: float = 0.01, slice_frames: int = 16, read_frames: int = 1024) -> None:
         self._turn_s = turn_s
         self._slice_frames = slice_frames
         self._read_frames = read_frames
-        self._clock = clock
         self._waiting: deque[Taker] = deque()
         self._until = 0.0
         self._scheduled = False
@@ -57,7 +48,7 @@ class Turns:
             self._begin()
 
     def _begin(self) -> None:
-        self._until = self._clock() + self._turn_s
+        self._until = time.monotonic() + self._turn_s
         self._scheduled = True
         asyncio.get_running_loop().call_soon(self._next)
 
@@ -68,5 +59,5 @@ class Turns:
         self._begin()
         for _ in range(len(self._waiting)):
             self._waiting.popleft().take_frames(self._slice_frames, self._until)
-            if self._clock() >= self._until:
+            if time.monotonic() >= self._until:
                 return
