@@ -34,6 +34,8 @@ KINDS: Final = frozenset({HELLO, REQUEST, REPLY, FAILURE, NOTIFICATION, GOODBYE,
 
 HEADER: Final = struct.Struct(">IBHQI")
 BUDGET_MS_MAX: Final = (1 << 32) - 1
+_HEADER_BYTES: Final = HEADER.size
+_unpack: Final = HEADER.unpack_from
 _NOTHING: Final = memoryview(b"")
 
 
@@ -67,16 +69,17 @@ class FrameDecoder:
         self._needed = 0  # bytes that `_held` must have before another look at it is of use
         self._block = _NOTHING
         self._start = 0  # of what is not cut yet, in the block
+        self._end = 0
 
     @property
     def held_bytes(self) -> int:
         """Bytes of an incomplete frame and of those that nobody has asked for yet."""
-        return len(self._held) + len(self._block) - self._start
+        return len(self._held) + self._end - self._start
 
     @property
     def more(self) -> bool:
         """Whether bytes wait for `take`, which may find a frame in them or not."""
-        return self._start < len(self._block)
+        return self._start < self._end
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take the next piece of the stream and return the frames that it completed, in order.
@@ -93,35 +96,39 @@ class FrameDecoder:
         if self.more:
             self._held = bytearray(self._block[self._start :])
             self._needed = 0
+            self._let_go()
+        block: bytes | bytearray = data
         if self._held:
             self._held += data
             if len(self._held) < self._needed:
                 return
             block, self._held = self._held, bytearray()
-            self._block, self._start = memoryview(block), 0
-        else:
-            self._block, self._start = memoryview(data), 0
+        self._block, self._start, self._end = memoryview(block), 0, len(block)
 
     def take(self) -> Frame | None:
         """The next frame that is complete; when there is none, `error` tells whether the stream broke."""
-        block, start = self._block, self._start
-        left = len(block) - start
-        needed = HEADER.size
-        if left >= needed:
-            length, kind, number, correlation, budget_ms = HEADER.unpack_from(block, start)
+        start = self._start
+        needed = _HEADER_BYTES
+        body = start + needed
+        if body <= self._end:
+            length, kind, number, correlation, budget_ms = _unpack(self._block, start)
             needed += length
             if needed > self.frame_bytes_max or kind not in KINDS:
                 self.error = _complaint(needed, self.frame_bytes_max, kind)
-                self._block, self._start = _NOTHING, 0
+                self._let_go()
                 return None
-            if left >= needed:
-                self._start = end = start + needed
-                return Frame(kind, number, correlation, budget_ms, block[start + HEADER.size : end])
-        if left:
+            end = start + needed
+            if end <= self._end:
+                self._start = end
+                return Frame(kind, number, correlation, budget_ms, self._block[body:end])
+        if start < self._end:
             self._needed = needed
-            self._held += block[start:]
-        self._block, self._start = _NOTHING, 0
+            self._held += self._block[start:]
+        self._let_go()
         return None
+
+    def _let_go(self) -> None:
+        self._block, self._start, self._end = _NOTHING, 0, 0
 
 
 def _complaint(frame_bytes: int, limit: int, kind: int) -> str:

@@ -184,7 +184,7 @@ class ServerConnection(Connection):
             self._count(progress=self._finished_frame and not self._decoder.more)
 
     def _take_some(self, frames_max: int, until: float) -> None:
-        take = self._decoder.take
+        take, now = self._decoder.take, time.monotonic
         for _ in range(frames_max):
             if self._is_full() or (frame := take()) is None:
                 return
@@ -193,7 +193,7 @@ class ServerConnection(Connection):
                 self._take(self._arrived, frame)
             else:
                 self._greet(frame)
-            if self.ending or time.monotonic() >= until:
+            if now() >= until or self.ending:
                 return
 
     def _go_on(self) -> None:
@@ -222,7 +222,8 @@ class ServerConnection(Connection):
         super()._flush()
         if self._counted and not self.ending:
             self._count(progress=False)
-        self._go_on()
+        if not self._reads:
+            self._go_on()
 
     def _take(self, arrived: float, frame: Frame) -> None:
         if frame.kind == REQUEST:
