@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.run import Case, simulate
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 600.0
 
@@ -31,6 +33,11 @@ def run(*flags: str) -> str:
 @pytest.mark.parametrize(("replicas", "seeds"), [(3, 24), (5, 8), (1, 4)])
 def test_no_promise_is_broken_under_any_fault(replicas: int, seeds: int) -> None:
     assert "0 failed" in run("--replicas", str(replicas), "--seeds", str(seeds))
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_seed_replays(seed: int) -> None:
+    assert simulate(Case(seed)) == simulate(Case(seed))
 
 
 def test_a_deposed_leader_that_slept_through_its_own_election_is_no_violation() -> None:
