@@ -11,7 +11,7 @@ library's files at import: another release is refused until it was audited.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from importlib import resources
 from typing import Any, NoReturn
 
@@ -113,7 +113,7 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     def __init__(
         self,
         node: Node,
-        peers: Iterable[Node],
+        peers: Collection[Node],
         *,
         journal: object,
         transport: Transport,
@@ -143,6 +143,9 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
             useFork=False,
         )
         super().__init__(node, peers, conf=conf, transport=transport)
+        # In order, where a set of members has that of their addresses: a seed of the simulation shall replay.
+        self._SyncObj__otherNodes = dict.fromkeys(peers)
+        self._SyncObj__readonlyNodes: dict[Node, None] = {}
         self._poller = _NoPoller()
 
     def _use_own_clock(self) -> None:
@@ -201,11 +204,6 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     @heartbeat_due.setter
     def heartbeat_due(self, due: float) -> None:
         self._SyncObj__newAppendEntriesTime = due
-
-    @property
-    def peers(self) -> set[Node]:
-        """The other members."""
-        return self._SyncObj__otherNodes  # type: ignore[no-any-return] # the library has no types
 
     @property
     def connected_peers(self) -> set[Node]:

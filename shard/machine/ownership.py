@@ -19,8 +19,7 @@ class Ownership:
         self.epoch = epoch
         self.owned = bytearray(SLOT_COUNT)
         for first, last in ranges:
-            for slot in range(first, last + 1):
-                self.owned[slot] = 1
+            self.owned[first : last + 1] = b"\1" * (last + 1 - first)
 
     def ranges(self) -> list[tuple[int, int]]:
         """The owned slots as sorted, disjoint ranges that do not touch, both ends included."""

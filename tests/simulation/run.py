@@ -95,7 +95,8 @@ def _make_cluster(case: Case, world: World, history: History) -> Simulated:
 def _run_one(case: Case) -> tuple[int, str, History | None]:
     logging.disable(logging.CRITICAL)
     try:
-        return case.seed, "", simulate(case)
+        seen = simulate(case)
+        return case.seed, "", History(faults=seen.faults, outcomes=seen.outcomes)  # nobody asks for more
     except Violation as violation:
         return case.seed, str(violation), None
     except Exception as error:  # noqa: BLE001 - any crash of the code under test is a finding
@@ -139,8 +140,8 @@ def _results(arguments: argparse.Namespace) -> Iterator[Iterator[tuple[int, str,
     """Results of all seeds as they come, in processes that know of nothing else; leaving early ends them."""
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     cases = [Case(seed, arguments.replicas, arguments.control, arguments.mutant) for seed in seeds]
-    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-        yield pool.imap_unordered(_run_one, cases, chunksize=1 if arguments.mutant else 4)
+    with multiprocessing.get_context("spawn").Pool(min(arguments.processes, len(cases))) as pool:
+        yield pool.imap_unordered(_run_one, cases)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -33,6 +34,9 @@ CONFIG = RaftConfig(
 )
 
 
+CHUNK_COMMANDS = 10
+
+
 class RegisterMachine:
     """Remembers every command in order, and reports each apply to the history."""
 
@@ -42,6 +46,7 @@ class RegisterMachine:
         self.commands: list[bytes] = []
         self.index = 0
         self.state = 0
+        self._encoded: list[bytes] = []  # the chunks of a snapshot that no later command changes
 
     def apply(self, index: int, term: int, command: bytes) -> object:
         if index <= self.index:
@@ -54,14 +59,12 @@ class RegisterMachine:
         return len(self.commands)
 
     def snapshot(self) -> Iterator[bytes]:
-        commands, index, state = list(self.commands), self.index, self.state
-
-        def draw() -> Iterator[bytes]:
-            yield msgspec.msgpack.encode((index, state))
-            for at in range(0, len(commands), 10):
-                yield msgspec.msgpack.encode(commands[at : at + 10])
-
-        return draw()
+        commands, encoded = self.commands, self._encoded
+        full, more = divmod(len(commands), CHUNK_COMMANDS)
+        for number in range(len(encoded), full):
+            encoded.append(msgspec.msgpack.encode(commands[number * CHUNK_COMMANDS : (number + 1) * CHUNK_COMMANDS]))
+        rest = [msgspec.msgpack.encode(commands[-more:])] if more else []
+        return iter([msgspec.msgpack.encode((self.index, self.state)), *encoded, *rest])
 
     def restore(self) -> Restorer:
         return _Restoring(self)
@@ -79,7 +82,7 @@ class _Restoring:
         machine = self._machine
         machine.index, machine.state = msgspec.msgpack.decode(self._chunks[0], type=tuple[int, int])
         lists = (msgspec.msgpack.decode(chunk, type=list[bytes]) for chunk in self._chunks[1:])
-        machine.commands = [command for part in lists for command in part]
+        machine.commands, machine._encoded = [command for part in lists for command in part], []
 
 
 class SimOffload:
@@ -99,7 +102,7 @@ class SimOffload:
         *,
         brief: bool = False,  # noqa: ARG002 - all of it takes time
     ) -> None:
-        self._queue.append(lambda: self._perform(work, done))
+        self._queue.append(partial(self._perform, work, done))
         if not self._busy:
             self._next()
 
@@ -120,11 +123,11 @@ class SimOffload:
         except OSError as error:
             outcome = error
 
-        def finish() -> None:
-            done(outcome)
-            self._next()
+        self._life.call_later(self._rng.uniform(0.0001, 0.001), partial(self._finish, done, outcome))
 
-        self._life.call_later(self._rng.uniform(0.0001, 0.001), finish)
+    def _finish(self, done: Callable[[T | BaseException], None], outcome: T | BaseException) -> None:
+        done(outcome)
+        self._next()
 
 
 class SimNode:
@@ -355,7 +358,7 @@ class SafeCluster:
     def _deliver(self, sender: str, to: str, message: object) -> None:
         node = self.nodes[to]
         if node.life is not None and isinstance(message, Packet):
-            node.life.run(lambda: node.host.receive(message))
+            node.life.run(partial(node.host.receive, message))
         _ = sender
 
 

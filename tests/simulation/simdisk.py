@@ -81,7 +81,8 @@ class SimFile:
     def pwrite(self, offset: int, buffers: Sequence[bytes]) -> None:
         self._enter("write")
         data = b"".join(buffers)
-        self._disk.charge(offset + len(data) - len(self._inode.cached))
+        if self._disk.capacity_bytes is not None:
+            self._disk.charge(offset + len(data) - len(self._inode.cached))
         self._inode.change(offset, data)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -107,9 +108,10 @@ class SimFile:
         """Harmless, even when dead."""
 
     def _enter(self, operation: str) -> None:
-        if self._generation != self._disk.generation:
+        disk = self._disk
+        if self._generation != disk.generation:
             raise DeadProcessError
-        self._disk.count(operation)
+        disk.count(operation)
 
 
 class SimDisk:
@@ -244,7 +246,7 @@ class SimDisk:
     def count(self, operation: str) -> None:
         """Count an operation, and fail it if that was asked for."""
         self.operations[operation] = number = self.operations.get(operation, 0) + 1
-        if (operation, number) in self._faults:
+        if self._faults and (operation, number) in self._faults:
             error = self._faults.pop((operation, number))
             if error is None:
                 self.generation += 1

@@ -7,6 +7,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 
 class Scheduled:
@@ -14,7 +15,7 @@ class Scheduled:
 
     __slots__ = ("callback", "cancelled")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], object]) -> None:
         self.callback = callback
         self.cancelled = False
 
@@ -34,28 +35,29 @@ class World:
         self._queue: list[tuple[float, int, Scheduled]] = []
         self._sequence = 0
 
-    def at(self, time: float, callback: Callable[[], None]) -> Scheduled:
+    def at(self, time: float, callback: Callable[[], object]) -> Scheduled:
         event = Scheduled(callback)
-        self._sequence += 1
-        heapq.heappush(self._queue, (max(time, self.now), self._sequence, event))
+        self._sequence = sequence = self._sequence + 1
+        now = self.now
+        heapq.heappush(self._queue, (max(now, time), sequence, event))
         return event
 
-    def after(self, delay: float, callback: Callable[[], None]) -> Scheduled:
+    def after(self, delay: float, callback: Callable[[], object]) -> Scheduled:
         return self.at(self.now + delay, callback)
 
-    def run_until(self, time: float, check: Callable[[], None] = lambda: None) -> None:
-        """Let events happen until `time`; `check` is called after each.
+    def run_until(self, time: float) -> None:
+        """Let events happen until `time`.
 
         Raises:
             RuntimeError: there are so many that somebody must be talking in circles.
         """
-        while self._queue and self._queue[0][0] <= time:
+        queue = self._queue
+        while queue and queue[0][0] <= time:
             if self._sequence > EVENTS_MAX:
                 raise RuntimeError(f"a storm: {EVENTS_MAX} events after {self.now:.1f} s")
-            self.now, _, event = heapq.heappop(self._queue)
+            self.now, _, event = heapq.heappop(queue)
             if not event.cancelled:
                 event.callback()
-                check()
         self.now = time
 
 
@@ -72,21 +74,21 @@ class Life:
     def clock(self) -> float:
         return 1000.0 + self._world.now * self._rate
 
-    def time(self) -> float:
-        return self.clock()
+    time = clock
 
     def call_soon(self, callback: Callable[[], object], /) -> Scheduled:
         return self.call_later(0.0, callback)
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Scheduled:
-        return self._world.after(delay / self._rate, lambda: self.run(callback))
+        world = self._world
+        return world.at(world.now + delay / self._rate, partial(self.run, callback))
 
     def run(self, callback: Callable[[], object]) -> None:
         """Run now, after the stop (SIGSTOP … SIGCONT) if there is one, never if dead."""
         if not self.alive:
             return
         if self._world.now < self.stopped_until:
-            self._world.at(self.stopped_until, lambda: self.run(callback))
+            self._world.at(self.stopped_until, partial(self.run, callback))
         else:
             callback()
 
@@ -120,18 +122,18 @@ class Network:
 
     def send(self, sender: str, to: str, message: object) -> None:
         self.sent += 1
-        heard, self.on_next_send = self.on_next_send, None
-        if heard is not None:
+        if self.on_next_send is not None:
+            heard, self.on_next_send = self.on_next_send, None
             heard(sender)
-        link, rng = self.links[sender, to], self.world.rng
-        if link.cut or rng.random() < link.loss:
+        world, link = self.world, self.links[sender, to]
+        random = world.rng.random
+        if link.cut or random() < link.loss:
             return
-        copies = 2 if rng.random() < link.duplicate else 1
-        for _ in range(copies):
-            arrival = self.world.now + link.delay + rng.random() * link.jitter
+        for _ in range(2 if random() < link.duplicate else 1):
+            arrival = world.now + link.delay + random() * link.jitter
             if link.fifo:
                 arrival = link.last_arrival = max(arrival, link.last_arrival + 1e-6)
-            self.world.at(arrival, lambda: self._arrive(sender, to, message))
+            world.at(arrival, partial(self._arrive, sender, to, message))
 
     def _arrive(self, sender: str, to: str, message: object) -> None:
         if not self.links[sender, to].cut:
