@@ -16,13 +16,13 @@ MEMBERSHIP, VERSION = b"\x02", b"\x03"  # the library's first byte of such entri
 def test_no_entry_changes_members_or_code(kind: bytes) -> None:
     group = Group()
     b = group["b"]
-    peers = set(b.replica.peers)
+    peers = set(b.replica._SyncObj__otherNodes)
     entry = LogEntry(1, kind + b"anything")
     b.receive("a", append(b, term=1, entries=[entry]))
     b.receive("a", append(b, commit_index=2))
     b.sync()
     assert b.replica.applied_index == 2
-    assert b.replica.peers == peers
+    assert b.replica._SyncObj__otherNodes == peers
     assert b.machine.commands == []
 
 
