@@ -51,9 +51,9 @@ class FlatKeyspace(Keyspace):
         self.flat: dict[str, Record] = {}
         self._slots = dict.fromkeys(range(SLOT_COUNT), cast("dict[str, Stored]", self.flat))
 
-    def put_stored(self, slot: int, key: str, stored: Stored, size_bytes: int, expires_ms: int) -> None:
+    def put_stored(self, slot: int, key: str, stored: Stored) -> None:
         """See Keyspace."""
-        super().put_stored(slot, key, unpack(stored), size_bytes, expires_ms)
+        super().put_stored(slot, key, unpack(stored))
 
     def fill(self, slot: int, records: dict[str, Stored]) -> None:
         """See Keyspace."""

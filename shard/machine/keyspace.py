@@ -12,7 +12,7 @@ import msgspec
 from shard.machine.expiry import ExpiryQueue
 from shard.machine.names import FIRST_PLAIN, key_of, kind_of, slot_of_name
 from shard.machine.ordered import OrderedKeys
-from shard.machine.record import REVISION_BYTES, Record, Stored, pack, unpack, value_bytes
+from shard.machine.record import Record, Stored, all_packed, pack, unpack, value_bytes, weigh
 from wire.messages import NEVER, ChangeKind
 
 GRAIN_MS = 1
@@ -101,10 +101,10 @@ class Keyspace:
         """Set a key."""
         if record.fence:
             self.has_fences = True
-        self.put_stored(slot, key, pack(record), len(record.value), record.expires_ms)
+        self.put_stored(slot, key, pack(record))
 
-    def put_stored(self, slot: int, key: str, stored: Stored, size_bytes: int, expires_ms: int) -> None:
-        """Set a key to a record without a fence that was packed; the last two are its value's length and its end."""
+    def put_stored(self, slot: int, key: str, stored: Stored) -> None:
+        """Set a key to a record without a fence, as it is kept."""
         for capture in self._captures:
             capture.before_change(slot)
         records = self._slots.get(slot)
@@ -112,31 +112,38 @@ class Keyspace:
             records = self._slots[slot] = {}
         old = records.get(key)
         records[key] = stored
+        if old.__class__ is bytes and stored.__class__ is bytes:  # nearly always, in fewer steps than isinstance takes
+            self.size_bytes += len(stored) - len(old)
+        else:
+            self._account(key, old, stored)
+        if self._changes is not None:
+            if key >= FIRST_PLAIN:
+                self._changes.append(Change(_PUT, key, stored))
+            else:
+                self._note(_PUT, key, stored)
+
+    def _account(self, key: str, old: Stored | None, stored: Stored) -> None:
+        """The key was set, from `old`."""
+        size_bytes, expires_ms = weigh(stored)
         if old is None:
             self._names.add(key)
             self.keys += 1
-            if key < FIRST_PLAIN:
-                self._count_kept(key, 1)
+            self._count_kept(key, 1)
             self.size_bytes += key_bytes(key) + size_bytes
             if expires_ms:
                 self._expiry.replace(key, NEVER, expires_ms)
-        elif isinstance(old, bytes):
-            self.size_bytes += size_bytes - len(old) + REVISION_BYTES
-            if expires_ms:
-                self._expiry.replace(key, NEVER, expires_ms)
-        else:
-            self.size_bytes += size_bytes - len(old.value)
-            if old.expires_ms or expires_ms:
-                self._expiry.replace(key, old.expires_ms, expires_ms)
-                if old.expired(self._now_ms):
-                    self._note(_EXPIRED, key, None)
-        if self._changes is not None:
-            self._note(_PUT, key, stored)
+            return
+        old_bytes, old_expires_ms = weigh(old)
+        self.size_bytes += size_bytes - old_bytes
+        if old_expires_ms or expires_ms:
+            self._expiry.replace(key, old_expires_ms, expires_ms)
+            if NEVER != old_expires_ms <= self._now_ms:
+                self._note(_EXPIRED, key, None)
 
     def remove(self, slot: int, key: str) -> None:
         """Remove a key that is there."""
-        record = unpack(self._take_out(slot, key))
-        self._expiry.replace(key, record.expires_ms, NEVER)
+        _, expires_ms = weigh(self._take_out(slot, key))
+        self._expiry.replace(key, expires_ms, NEVER)
         self._note(_DELETE, key, None)
 
     def expire(self, now_ms: int, limit: int) -> list[tuple[str, Stored]]:
@@ -151,12 +158,12 @@ class Keyspace:
         """Keep a change of a client's key; the group's own records are nobody else's business."""
         if self._changes is None:
             return
-        key = name if name >= FIRST_PLAIN else key_of(name)
+        key = key_of(name)
         if key is not None:
             self._changes.append(Change(kind, key, stored))
 
     def _count_kept(self, name: str, change: int) -> None:
-        if kind := kind_of(name):
+        if name < FIRST_PLAIN and (kind := kind_of(name)):
             self.kept[kind] = self.kept.get(kind, 0) + change
 
     def next_expiry_ms(self) -> int:
@@ -174,16 +181,20 @@ class Keyspace:
             self._slots[slot] = records
         else:
             there.update(records)
-        names = list(records)
+        names, values = list(records), records.values()
         self.keys += len(names)
-        self.size_bytes += key_bytes("".join(names)) + value_bytes(records.values())
+        self.size_bytes += key_bytes("".join(names)) + value_bytes(values)
         self._names.add_all(names)
-        for key in names:  # what a start with many keys is busy with
-            if key < FIRST_PLAIN:
-                self._count_kept(key, 1)
-        for key, record in records.items():
+        if min(names, default=FIRST_PLAIN) < FIRST_PLAIN:
+            for name in names:
+                self._count_kept(name, 1)
+        if not all_packed(values):
+            self._fill_others(records)
+
+    def _fill_others(self, records: dict[str, Stored]) -> None:
+        for name, record in records.items():
             if isinstance(record, Record):
-                self._expiry.replace(key, NEVER, record.expires_ms)
+                self._expiry.replace(name, NEVER, record.expires_ms)
                 self.has_fences = self.has_fences or record.fence > 0
 
     def begin_capture(self) -> Capture:
@@ -206,7 +217,7 @@ class Keyspace:
         self._names.remove(key)
         self.keys -= 1
         self._count_kept(key, -1)
-        self.size_bytes -= key_bytes(key) + value_bytes((stored,))
+        self.size_bytes -= key_bytes(key) + weigh(stored)[0]
         return stored
 
 

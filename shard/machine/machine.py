@@ -25,7 +25,6 @@ from shard.machine.state_hash import StateHash
 from shard.machine.store import Store, expires_ms
 from shard.machine.transactions import transact
 from wire.messages import (
-    NEVER,
     Delete,
     Increment,
     ItemResult,
@@ -190,13 +189,12 @@ class Machine:
             if item.condition is not None:
                 results += take_step(store, Put([item]))
             elif owned[slot]:
-                fence = self._fence(slot, name) if keyspace.has_fences else 0
-                if fence or item.ttl_ms or item.content_type:
+                if item.ttl_ms or item.content_type or keyspace.has_fences:
+                    fence = self._fence(slot, name) if keyspace.has_fences else 0
                     due_ms = expires_ms(store, item.ttl_ms)
                     keyspace.put(slot, name, Record(item.value, item.content_type, store.index, due_ms, fence))
                 else:
-                    value = item.value
-                    put_stored(slot, name, value + mark, len(value), NEVER)
+                    put_stored(slot, name, item.value + mark)
                 results.append(done)
             else:
                 results.append(_WRONG_GROUP)
@@ -289,7 +287,7 @@ class Machine:
         for name in self._keyspace.names_after(first if inclusive else after, inclusive=inclusive):
             if not name.startswith(prefix):
                 return
-            key = key_of(name)
+            key = name if name >= FIRST_PLAIN else key_of(name)
             if key is not None:
                 yield key, self.get(key)
 

@@ -6,6 +6,7 @@ record is kept as a `Record`. Which of the two it is follows from the record alo
 the same.
 """
 
+import struct
 from collections.abc import Collection
 from typing import TypeAlias
 
@@ -13,7 +14,8 @@ import msgspec
 
 from wire.messages import NEVER
 
-REVISION_BYTES = 8
+_MARK = struct.Struct("<Q")
+REVISION_BYTES = _MARK.size
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,7 +38,7 @@ Stored: TypeAlias = Record | bytes
 
 def revision_mark(revision: int) -> bytes:
     """What is kept behind the value of a plain record; `revision` is one of raft's indexes, `0 <= revision < 2**64`."""
-    return revision.to_bytes(REVISION_BYTES, "little")
+    return _MARK.pack(revision)
 
 
 def is_plain(record: Record) -> bool:
@@ -46,20 +48,30 @@ def is_plain(record: Record) -> bool:
 
 def pack(record: Record) -> Stored:
     """The record as it is kept."""
-    return record.value + revision_mark(record.revision) if is_plain(record) else record
+    return record.value + _MARK.pack(record.revision) if is_plain(record) else record
 
 
 def unpack(stored: Stored) -> Record:
     """The record that is kept so."""
-    if type(stored) is not bytes:
-        return stored  # type: ignore[return-value] # there are no subclasses of bytes here
-    return Record(stored[:-REVISION_BYTES], "", int.from_bytes(stored[-REVISION_BYTES:], "little"), NEVER)
+    if isinstance(stored, Record):
+        return stored
+    return Record(stored[:-REVISION_BYTES], "", _MARK.unpack_from(stored, -REVISION_BYTES)[0], NEVER)
+
+
+def weigh(stored: Stored) -> tuple[int, int]:
+    """Bytes of the value, and when the key expires."""
+    return (
+        (len(stored.value), stored.expires_ms) if isinstance(stored, Record) else (len(stored) - REVISION_BYTES, NEVER)
+    )
+
+
+def all_packed(stored: Collection[Stored]) -> bool:
+    """Whether each is a plain record."""
+    return Record not in set(map(type, stored))
 
 
 def value_bytes(stored: Collection[Stored]) -> int:
-    """Bytes of all the values; fast for those that are packed."""
-    packed = [one for one in stored if type(one) is bytes]
-    size = sum(map(len, packed)) - REVISION_BYTES * len(packed)
-    if len(packed) < len(stored):
-        size += sum(len(one.value) for one in stored if isinstance(one, Record))
-    return size
+    """Bytes of all the values; fast when they are packed."""
+    if all_packed(stored):
+        return sum(map(len, stored)) - REVISION_BYTES * len(stored)  # type: ignore[arg-type] # none is a Record
+    return sum([len(one.value) if isinstance(one, Record) else len(one) - REVISION_BYTES for one in stored])

@@ -15,7 +15,7 @@ import msgspec
 from shard.machine.entry import ClusterTime, Epoch, Slot
 from shard.machine.keyspace import Capture, Keyspace
 from shard.machine.ownership import Ownership
-from shard.machine.record import Record, Stored, value_bytes
+from shard.machine.record import Stored, value_bytes, weigh
 from shard.machine.sessions import Answer, SessionImage, SessionPicture, Sessions
 
 SNAPSHOT_FORMAT = 3
@@ -132,7 +132,7 @@ def _parts_of_large(slot: int, records: dict[str, Stored]) -> Iterator[tuple[Par
     size = _SLOT_BYTES
     for key, record in records.items():
         part[key] = record
-        size += _RECORD_BYTES + len(key) + value_bytes((record,))
+        size += _RECORD_BYTES + len(key) + weigh(record)[0]
         if size >= _PART_BYTES:
             yield SlotPart(slot, part), size
             part, size = {}, _SLOT_BYTES

@@ -231,9 +231,8 @@ def test_a_machine_that_decides_by_something_of_its_own_is_found_under_every_fau
     """No client can see this mistake, no answer and no watcher; only the comparison of states does."""
     put, puts = Keyspace.put_stored, count(1)
 
-    def drift(self: Keyspace, slot: int, key: str, stored: Stored, size_bytes: int, expires_ms: int) -> None:
-        kept = replace(unpack(stored), fence=1) if next(puts) % 7 == 0 else stored
-        put(self, slot, key, kept, size_bytes, expires_ms)
+    def drift(self: Keyspace, slot: int, key: str, stored: Stored) -> None:
+        put(self, slot, key, replace(unpack(stored), fence=1) if next(puts) % 7 == 0 else stored)
 
     monkeypatch.setattr(Keyspace, "put_stored", drift)
     for seed in (2, 4, 6):
