@@ -171,8 +171,7 @@ class SnapshotShelf:
         )
 
     def _is_due(self, applied: int, journal: Journal) -> bool:
-        size = self._meta.size if self._meta else 0
-        enough_bytes = journal.bytes >= max(self._config.snapshot_bytes, size // 2)
+        enough_bytes = journal.bytes >= self._config.due_bytes(self._meta.size if self._meta else 0)
         return enough_bytes or applied - max(self.index, journal.base_index) >= self._config.snapshot_entries
 
     def _written(self, meta: SnapshotMeta) -> None:

@@ -185,7 +185,7 @@ def missing_puts(statuses: Sequence[NodeStatus], puts: int) -> int:
         entry_bytes = LOGGED_BYTES * puts / len(led) / group.commit_index
         kept = min(config.trailing_entries * entry_bytes, config.rewrite_bytes) if group.snapshot_index else 0
         logged = (group.commit_index - group.snapshot_index) * entry_bytes + kept
-        missing.append(max(config.snapshot_bytes, group.bytes / 2) - LEFT_BYTES - logged)
+        missing.append(config.due_bytes(group.bytes) - LEFT_BYTES - logged)
     lowest = min(missing)
     if lowest < -LEFT_BYTES / 2:
         lowest = LEFT_BYTES
