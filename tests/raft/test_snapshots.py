@@ -95,7 +95,9 @@ def test_a_snapshot_is_read_back_as_it_was_written_also_after_a_power_cut() -> N
 
 def test_chunks_are_read_back_whole_wherever_the_pieces_that_are_read_end() -> None:
     node = Node(SimDisk())
-    for index, sizes in enumerate(([READ_BYTES], [READ_BYTES - 60, 1, 2 * READ_BYTES + 3, 7], [READ_BYTES // 3] * 10), 1):
+    for index, sizes in enumerate(
+        ([READ_BYTES], [READ_BYTES - 60, 1, 2 * READ_BYTES + 3, 7], [READ_BYTES // 3] * 10), 1
+    ):
         chunks = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
         assert list(node.store.read(node.write(index, chunks))) == chunks
 
