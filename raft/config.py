@@ -22,8 +22,8 @@ class RaftConfig(msgspec.Struct, frozen=True):
         queued_commands: commands that may wait for the next tick in one group.
         apply_s: time spent applying in one tick before other groups get their turn.
         snapshot_entries: entries after the last snapshot that call for the next.
-        snapshot_bytes: likewise in bytes of log, or half of the last snapshot when that is more: so much log is in memory and is
-            applied again at a start, and for each byte of log at most two of state are written.
+        snapshot_bytes: likewise in bytes of log, or a third of the last snapshot when that is more: so much log is in memory and is
+            applied again at a start, and for each byte of log at most three of state are written.
         trailing_entries: entries kept after a snapshot for followers that lag a little.
         rewrite_bytes: a tail of at most this size that pins old segments is written again rather than snapshot.
         fenced_log_bytes: log of a group whose state here is fenced; with more, its entries are refused until the leader
@@ -52,14 +52,18 @@ class RaftConfig(msgspec.Struct, frozen=True):
     queued_commands: int = 1_000
     apply_s: float = 0.005
     snapshot_entries: int = 20_000
-    snapshot_bytes: int = 8 << 20
+    snapshot_bytes: int = 6 << 20
     trailing_entries: int = 500
     rewrite_bytes: int = 1 << 20
     fenced_log_bytes: int = 64 << 20
     snapshot_chunk_bytes: int = 256 << 10
     snapshot_slice_s: float = 0.002
-    snapshot_rest: float = 3.0
+    snapshot_rest: float = 4.0
     segment_bytes: int = 32 << 20
     log_bytes: int = 512 << 20
     backlog_bytes: int = 24 << 20
     scan_s: float = 0.025
+
+    def due_bytes(self, snapshot_bytes: int) -> int:
+        """How much log calls for a snapshot when the last one has so many bytes."""
+        return max(self.snapshot_bytes, snapshot_bytes // 3)

@@ -23,6 +23,9 @@ SNAPSHOT_DIRECTORY = "snapshots"
 MAX_CHUNK_BYTES = 16 << 20
 """Larger chunks are refused: reading one must not take the node's memory."""
 
+READ_BYTES = 256 << 10
+"""A file is read in pieces of this size or, where a chunk is longer, of the chunk's."""
+
 _MAGIC = b"CONCSNAP"
 _HEADER = struct.Struct("<8sH16sIQQ")
 _CRC = struct.Struct("<I")
@@ -102,25 +105,60 @@ def read_chunks(disk: Disk, path: str, meta: SnapshotMeta) -> Iterator[bytes]:
     """
     file = disk.open(path)
     try:
-        hasher = hashlib.sha256(file.read(0, HEADER_BYTES))
-        position, end = HEADER_BYTES, meta.size - TRAILER_BYTES
-        while position < end:
-            prefix = file.read(position, LENGTH.size)
+        content = _Content(file, meta.size - TRAILER_BYTES)
+        content.take(HEADER_BYTES)
+        while content.left:
+            prefix = content.take(LENGTH.size)
             length = LENGTH.unpack(prefix)[0] if len(prefix) == LENGTH.size else 0
-            position += LENGTH.size
-            if not 0 < length <= min(MAX_CHUNK_BYTES, end - position):
-                raise corrupt(path, f"the chunk at offset {position} has an impossible length")
-            chunk = file.read(position, length)
-            position += length
-            hasher.update(prefix)
-            hasher.update(chunk)
-            yield chunk
-        trailer = file.read(end, TRAILER_BYTES + 1)
-        hasher.update(trailer[: _END.size])
-        if hasher.digest() != meta.sha256 or trailer[_END.size :] != meta.sha256:
+            if not 0 < length <= min(MAX_CHUNK_BYTES, content.left):
+                raise corrupt(path, f"the chunk at offset {content.position} has an impossible length")
+            yield content.take(length)
+        trailer = file.read(content.position, TRAILER_BYTES + 1)
+        content.hasher.update(trailer[: _END.size])
+        if content.hasher.digest() != meta.sha256 or trailer[_END.size :] != meta.sha256:
             raise corrupt(path, "it does not match its hash")
     finally:
         file.close()
+
+
+class _Content:
+    """What is before the trailer, read and hashed in pieces that are larger than most chunks.
+
+    At each piece this thread and the loop's may have to wait for one another, so there should be few.
+
+    Attributes:
+        position: offset of what `take` gives next.
+        hasher: of all that was read, which is all that was taken once nothing is left.
+    """
+
+    def __init__(self, file: File, end: int) -> None:
+        self.position = 0
+        self.hasher = hashlib.sha256()
+        self._file = file
+        self._end = end
+        self._piece = b""
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        """How many bytes were not taken."""
+        return self._end - self.position
+
+    def take(self, size: int) -> bytes:
+        """The next bytes, at most as many as are left; fewer if the file has shrunk."""
+        size = min(size, self.left)
+        while len(self._piece) - self._at < size:
+            read = self.position + len(self._piece) - self._at
+            more = self._file.read(read, min(max(READ_BYTES, size), self._end - read))
+            if not more:
+                break
+            self.hasher.update(more)
+            self._piece = self._piece[self._at :] + more
+            self._at = 0
+        taken = self._piece[self._at : self._at + size]
+        self._at += len(taken)
+        self.position += len(taken)
+        return taken
 
 
 def corrupt(path: str, why: str) -> CorruptSnapshotError:

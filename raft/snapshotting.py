@@ -2,7 +2,7 @@
 
 Nothing here forks, and nothing holds the loop for longer than `snapshot_slice_s`: state is drawn from the machine, and
 put back into one, a few chunks per turn. A node writes one snapshot at a time, because groups of equal load become due
-together, and rests between two slices, so that all of them take a quarter of the loop at most. A snapshot counts once its file is complete, verified and durable; only then
+together, and rests between two slices, so that all of them take a fifth of the loop at most. A snapshot counts once its file is complete, verified and durable; only then
 is the log before it dropped, and only then does an installed one take the place of the state.
 """
 
@@ -171,8 +171,7 @@ class SnapshotShelf:
         )
 
     def _is_due(self, applied: int, journal: Journal) -> bool:
-        size = self._meta.size if self._meta else 0
-        enough_bytes = journal.bytes >= max(self._config.snapshot_bytes, size // 2)
+        enough_bytes = journal.bytes >= self._config.due_bytes(self._meta.size if self._meta else 0)
         return enough_bytes or applied - max(self.index, journal.base_index) >= self._config.snapshot_entries
 
     def _written(self, meta: SnapshotMeta) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shard.machine import Change
+from shard.machine.record import value_bytes
 from wire.messages import WatchEvent
 
 EVENT_BYTES = 128  # of a change, beside its key, content type and value
@@ -106,11 +107,8 @@ class History:
 
 
 def _size(changes: Sequence[Change]) -> int:
-    size = EVENT_BYTES * len(changes)
-    for change in changes:
-        record = change.record
-        size += len(change.key) + (len(record.value) if record is not None else 0)
-    return size
+    values = [change.stored for change in changes if change.stored is not None]
+    return EVENT_BYTES * len(changes) + sum([len(change.key) for change in changes]) + value_bytes(values)
 
 
 def _event(change: Change, index: int) -> WatchEvent:

@@ -38,6 +38,8 @@ LOGGED_BYTES = 126
 LEFT_BYTES = 1_000_000
 """How much log of a group is missing for a snapshot when the full load begins, so that there is some time without one."""
 FILLS = 100
+SETTLE_S = 5.0
+"""Longer than a snapshot takes when nobody asks anything."""
 
 Spans = Sequence[tuple[float, float]]
 """Stretches of time.monotonic, each with its end."""
@@ -100,12 +102,21 @@ class _Run:
         first = loader.load(self._keys)
         puts = first.puts
         for _ in range(FILLS):
-            more = missing_puts(self._statuses(), puts)
+            more = missing_puts(self._settled(), puts)
             if more <= 0:
                 return first.per_s
             self._show(f"{self._keys:,} keys: new values, {more:,} to go until the logs are nearly full")
             puts += loader.load(min(self._keys, more)).puts
         raise LoadtestError(f"the logs were not nearly full after {puts:,} puts")
+
+    def _settled(self) -> list[NodeStatus]:
+        """The nodes' statuses once none of them takes a snapshot: groups that became due together take theirs one by one."""
+        statuses, before = self._statuses(), -1
+        while before != (taken := sum(status.snapshots for status in statuses)):
+            before = taken
+            time.sleep(SETTLE_S)
+            statuses = self._statuses()
+        return statuses
 
     def _pages(self, *, with_values: bool) -> Latencies:
         client, cursor, times_ms = HttpClient(self._cluster.address), "", []
@@ -185,7 +196,7 @@ def missing_puts(statuses: Sequence[NodeStatus], puts: int) -> int:
         entry_bytes = LOGGED_BYTES * puts / len(led) / group.commit_index
         kept = min(config.trailing_entries * entry_bytes, config.rewrite_bytes) if group.snapshot_index else 0
         logged = (group.commit_index - group.snapshot_index) * entry_bytes + kept
-        missing.append(max(config.snapshot_bytes, group.bytes / 2) - LEFT_BYTES - logged)
+        missing.append(config.due_bytes(group.bytes) - LEFT_BYTES - logged)
     lowest = min(missing)
     if lowest < -LEFT_BYTES / 2:
         lowest = LEFT_BYTES

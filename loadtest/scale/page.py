@@ -288,7 +288,7 @@ def _keys(records: Sequence[Record]) -> str:
     rows = [[name, *(line[name] for line in lines)] for name in lines[0]]
     text = (
         "Keys of 16 and values of 100 bytes in groups on three nodes, so each node holds all of them. First the keys are put, 500 a request, and overwritten until "
-        "the logs are nearly long enough for a snapshot (8 MiB for each group, or half of its last snapshot if that is more). Then comes full load: single puts over 64 connections in a closed "
+        "the logs are nearly long enough for a snapshot (6 MiB for each group, or a third of its last snapshot if that is more). Then comes full load: single puts over 64 connections in a closed "
         "loop, one more connection with bulks of 500, and a linearizable get every 5 ms, timed from when it was due. Groups take their snapshots in that time; the table says how many did. "
         "*During* are requests that were under way while any node was taking one, *before* are all others of the same load."
     )

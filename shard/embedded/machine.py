@@ -7,12 +7,14 @@ is a copy of that dict.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 from shard.machine import Machine, Record
 from shard.machine.keyspace import Capture, Keyspace, key_bytes
 from shard.machine.machine import OneAnswer
 from shard.machine.names import NUL, slot_of_name
 from shard.machine.ordered import LEAF_SIZE_MAX
+from shard.machine.record import Stored, pack, unpack
 from wire.messages import NEVER, ItemResult, PutItem
 from wire.slots import SLOT_COUNT
 
@@ -28,7 +30,7 @@ class FlatCapture(Capture):
     def order(self) -> list[int]:
         """The slots."""
         for name, record in self._flat.items():
-            self._copies.setdefault(slot_of_name(name), {})[name] = record
+            self._copies.setdefault(slot_of_name(name), {})[name] = pack(record)
         self._flat = {}
         return sorted(self._copies)
 
@@ -38,7 +40,7 @@ class FlatCapture(Capture):
 
 
 class FlatKeyspace(Keyspace):
-    """A keyspace whose slots are all the same dict.
+    """A keyspace whose slots are all the same dict, and whose records are never packed: a get takes them as they are.
 
     Attributes:
         flat: that dict: all records by name.
@@ -47,16 +49,24 @@ class FlatKeyspace(Keyspace):
     def __init__(self) -> None:
         super().__init__()
         self.flat: dict[str, Record] = {}
-        self._slots = dict.fromkeys(range(SLOT_COUNT), self.flat)
+        self._slots = dict.fromkeys(range(SLOT_COUNT), cast("dict[str, Stored]", self.flat))
+
+    def put_stored(self, slot: int, key: str, stored: Stored) -> None:
+        """See Keyspace."""
+        super().put_stored(slot, key, unpack(stored))
+
+    def fill(self, slot: int, records: dict[str, Stored]) -> None:
+        """See Keyspace."""
+        super().fill(slot, {name: unpack(stored) for name, stored in records.items()})
 
     def begin_capture(self) -> Capture:
         """See Keyspace; nothing has to be told of changes."""
         return FlatCapture(self.flat)
 
-    def _take_out(self, slot: int, key: str) -> Record:
-        record = super()._take_out(slot, key)
-        self._slots[slot] = self.flat  # the base class has no use for an empty one
-        return record
+    def _take_out(self, slot: int, key: str) -> Stored:
+        stored = super()._take_out(slot, key)
+        self._slots[slot] = cast("dict[str, Stored]", self.flat)  # the base class has no use for an empty one
+        return stored
 
     def put_plain(self, items: list[PutItem], index: int) -> bool:
         """Set keys without conditions that never expire, which is what a store is busy with: a few steps for all of them.

@@ -3,8 +3,8 @@
 import re
 
 from shard.machine.conditions import holds
-from shard.machine.keyspace import Record
 from shard.machine.listing import remaining_ms
+from shard.machine.record import Record
 from shard.machine.store import View, expires_ms
 from wire.messages import (
     Condition,

@@ -7,7 +7,7 @@ not `1`, though: one is a whole number). They are parsed only when their bytes d
 
 import msgspec
 
-from shard.machine.keyspace import Record
+from shard.machine.record import Record
 from wire.messages import LIMIT_COMPARED_BYTES, Comparison, Condition, Relation
 
 

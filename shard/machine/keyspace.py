@@ -12,6 +12,7 @@ import msgspec
 from shard.machine.expiry import ExpiryQueue
 from shard.machine.names import FIRST_PLAIN, key_of, kind_of, slot_of_name
 from shard.machine.ordered import OrderedKeys
+from shard.machine.record import Record, Stored, all_packed, pack, unpack, value_bytes, weigh
 from wire.messages import NEVER, ChangeKind
 
 GRAIN_MS = 1
@@ -21,29 +22,20 @@ GRAIN_MS = 1
 _PUT, _DELETE, _EXPIRED = ChangeKind.PUT, ChangeKind.DELETE, ChangeKind.EXPIRED
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The state of one key. `expires_ms` is cluster time (NEVER: it does not expire), `fence` the greatest used on it."""
-
-    value: bytes
-    content_type: str
-    revision: int
-    expires_ms: int
-    fence: int = 0
-
-    def expired(self, now_ms: int) -> bool:
-        """Whether the key is gone at this cluster time."""
-        return self.expires_ms != NEVER and self.expires_ms <= now_ms
-
-
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """A key that was seen to change: `record` is its new one, None when it is gone."""
+    """A key that was seen to change: `stored` is its new record, None when it is gone."""
 
     kind: ChangeKind
     key: str
-    record: Record | None
+    stored: Stored | None
+
+    @property
+    def record(self) -> Record | None:
+        """The new record."""
+        return None if self.stored is None else unpack(self.stored)
 
 
-Slots = dict[int, dict[str, Record]]
+Slots = dict[int, dict[str, Stored]]
 
 
 class Capture:
@@ -61,7 +53,7 @@ class Capture:
             self._untouched.remove(slot)
             self._copies[slot] = self._live[slot].copy()
 
-    def take(self, slot: int) -> dict[str, Record]:
+    def take(self, slot: int) -> dict[str, Stored]:
         """The slot as it was when the capture began, once; the caller's own to keep over loop turns."""
         self.before_change(slot)
         return self._copies.pop(slot)
@@ -102,41 +94,59 @@ class Keyspace:
     def get(self, slot: int, key: str) -> Record | None:
         """The record of a key, expired ones that were not removed yet included."""
         records = self._slots.get(slot)
-        return records.get(key) if records else None
+        stored = records.get(key) if records else None
+        return None if stored is None else unpack(stored)
 
     def put(self, slot: int, key: str, record: Record) -> None:
         """Set a key."""
+        if record.fence:
+            self.has_fences = True
+        self.put_stored(slot, key, pack(record))
+
+    def put_stored(self, slot: int, key: str, stored: Stored) -> None:
+        """Set a key to a record without a fence, as it is kept."""
         for capture in self._captures:
             capture.before_change(slot)
         records = self._slots.get(slot)
         if records is None:
             records = self._slots[slot] = {}
         old = records.get(key)
-        records[key] = record
-        if record.fence:
-            self.has_fences = True
+        records[key] = stored
+        if old.__class__ is bytes and stored.__class__ is bytes:  # nearly always, in fewer steps than isinstance takes
+            self.size_bytes += len(stored) - len(old)
+        else:
+            self._account(key, old, stored)
+        if self._changes is not None:
+            if key >= FIRST_PLAIN:
+                self._changes.append(Change(_PUT, key, stored))
+            else:
+                self._note(_PUT, key, stored)
+
+    def _account(self, key: str, old: Stored | None, stored: Stored) -> None:
+        """The key was set, from `old`."""
+        size_bytes, expires_ms = weigh(stored)
         if old is None:
             self._names.add(key)
             self.keys += 1
             self._count_kept(key, 1)
-            self.size_bytes += key_bytes(key) + len(record.value)
-            if record.expires_ms:
-                self._expiry.replace(key, NEVER, record.expires_ms)
-        else:
-            self.size_bytes += len(record.value) - len(old.value)
-            if old.expires_ms or record.expires_ms:
-                self._expiry.replace(key, old.expires_ms, record.expires_ms)
-                if old.expired(self._now_ms):
-                    self._note(_EXPIRED, key, None)
-        self._note(_PUT, key, record)
+            self.size_bytes += key_bytes(key) + size_bytes
+            if expires_ms:
+                self._expiry.replace(key, NEVER, expires_ms)
+            return
+        old_bytes, old_expires_ms = weigh(old)
+        self.size_bytes += size_bytes - old_bytes
+        if old_expires_ms or expires_ms:
+            self._expiry.replace(key, old_expires_ms, expires_ms)
+            if NEVER != old_expires_ms <= self._now_ms:
+                self._note(_EXPIRED, key, None)
 
     def remove(self, slot: int, key: str) -> None:
         """Remove a key that is there."""
-        record = self._take_out(slot, key)
-        self._expiry.replace(key, record.expires_ms, NEVER)
+        _, expires_ms = weigh(self._take_out(slot, key))
+        self._expiry.replace(key, expires_ms, NEVER)
         self._note(_DELETE, key, None)
 
-    def expire(self, now_ms: int, limit: int) -> list[tuple[str, Record]]:
+    def expire(self, now_ms: int, limit: int) -> list[tuple[str, Stored]]:
         """Remove keys that are due at `now_ms`, the earliest first, at most `limit`; what was removed."""
         self._now_ms = now_ms
         due = [(key, self._take_out(slot_of_name(key), key)) for key in self._expiry.take_due(now_ms, limit)]
@@ -144,13 +154,16 @@ class Keyspace:
             self._note(_EXPIRED, key, None)
         return due
 
-    def _note(self, kind: ChangeKind, name: str, record: Record | None) -> None:
+    def _note(self, kind: ChangeKind, name: str, stored: Stored | None) -> None:
         """Keep a change of a client's key; the group's own records are nobody else's business."""
-        if self._changes is not None and (key := key_of(name)) is not None:
-            self._changes.append(Change(kind, key, record))
+        if self._changes is None:
+            return
+        key = key_of(name)
+        if key is not None:
+            self._changes.append(Change(kind, key, stored))
 
     def _count_kept(self, name: str, change: int) -> None:
-        if kind := kind_of(name):
+        if name < FIRST_PLAIN and (kind := kind_of(name)):
             self.kept[kind] = self.kept.get(kind, 0) + change
 
     def next_expiry_ms(self) -> int:
@@ -161,21 +174,28 @@ class Keyspace:
         """The keys after `key` in order, expired ones that were not removed yet included."""
         return self._names.after(key, inclusive=inclusive)
 
-    def fill(self, slot: int, records: dict[str, Record]) -> None:
-        """Add the records of a slot, or a further part of them, from a snapshot."""
-        self._slots.setdefault(slot, {}).update(records)
-        self.keys += len(records)
-        add, size_bytes = self._names.add, 0
-        for key, record in records.items():  # what a start with many keys is busy with
-            add(key)
-            size_bytes += key_bytes(key) + len(record.value)
-            if record.expires_ms:
-                self._expiry.replace(key, NEVER, record.expires_ms)
-            if record.fence:
-                self.has_fences = True
-            if key < FIRST_PLAIN:
-                self._count_kept(key, 1)
-        self.size_bytes += size_bytes
+    def fill(self, slot: int, records: dict[str, Stored]) -> None:
+        """Add the records of a slot, or a further part of them, from a snapshot; the dict becomes the keyspace's own."""
+        there = self._slots.get(slot)
+        if there is None:
+            self._slots[slot] = records
+        else:
+            there.update(records)
+        names, values = list(records), records.values()
+        self.keys += len(names)
+        self.size_bytes += key_bytes("".join(names)) + value_bytes(values)
+        self._names.add_all(names)
+        if min(names, default=FIRST_PLAIN) < FIRST_PLAIN:
+            for name in names:
+                self._count_kept(name, 1)
+        if not all_packed(values):
+            self._fill_others(records)
+
+    def _fill_others(self, records: dict[str, Stored]) -> None:
+        for name, record in records.items():
+            if isinstance(record, Record):
+                self._expiry.replace(name, NEVER, record.expires_ms)
+                self.has_fences = self.has_fences or record.fence > 0
 
     def begin_capture(self) -> Capture:
         """Take a picture of all slots as they are now, beside any other that is in force."""
@@ -187,18 +207,18 @@ class Keyspace:
         """Slots may change again without being copied for this capture."""
         self._captures = tuple(other for other in self._captures if other is not capture)
 
-    def _take_out(self, slot: int, key: str) -> Record:
+    def _take_out(self, slot: int, key: str) -> Stored:
         for capture in self._captures:
             capture.before_change(slot)
         records = self._slots[slot]
-        record = records.pop(key)
+        stored = records.pop(key)
         if not records:
             del self._slots[slot]
         self._names.remove(key)
         self.keys -= 1
         self._count_kept(key, -1)
-        self.size_bytes -= key_bytes(key) + len(record.value)
-        return record
+        self.size_bytes -= key_bytes(key) + weigh(stored)[0]
+        return stored
 
 
 def key_bytes(key: str) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from shard.machine.keyspace import GRAIN_MS, Record, key_bytes
+from shard.machine.keyspace import GRAIN_MS, key_bytes
+from shard.machine.record import Record
 from wire.messages import LIMIT_LIST_BYTES, LIMIT_LIST_ITEMS, NEVER, ListEntry
 
 _SKIP_PER_PAGE = 20_000  # names without a visible key behind them that one page passes over

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from shard.machine.keyspace import Record
 from shard.machine.listing import remaining_ms
 from shard.machine.names import is_kept, kept_as, kept_name
+from shard.machine.record import Record, Stored, unpack
 from shard.machine.store import Store, expires_ms
 from wire.messages import (
     LIMIT_QUEUE,
@@ -95,10 +95,10 @@ class Locks:
         waits = any(waiter.owner == owner for waiter in self._waiting(lock))
         return self._result(Status.QUEUED if waits else Status.LOCKED, record)
 
-    def expired(self, key: str, record: Record) -> None:
+    def expired(self, key: str, stored: Stored) -> None:
         """A key is gone because its time was up: if it was a lock that others wait for, the first of them has it."""
         if is_kept(_KIND, key):
-            self._hand_on(key, _decode(record.value))
+            self._hand_on(key, _decode(unpack(stored).value))
 
     def _acquire(self, asked: AcquireLock, key: str, record: Record | None) -> ItemResult:
         if record is None:

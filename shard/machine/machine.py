@@ -11,20 +11,20 @@ from typing import Protocol
 
 from shard.machine.changes import take_step
 from shard.machine.entry import Entry, Verdict, decode
-from shard.machine.keyspace import Change, Keyspace, Record
+from shard.machine.keyspace import Change, Keyspace
 from shard.machine.listing import Page, take_page
 from shard.machine.locks import Granted, Locks
 from shard.machine.names import FIRST_PLAIN, NUL, key_of, name_of
 from shard.machine.once import Once
 from shard.machine.ownership import Ownership
 from shard.machine.quotas import take_quota
+from shard.machine.record import Record, revision_mark
 from shard.machine.sessions import Answer, Sessions, answer_to
 from shard.machine.snapshot import SNAPSHOT_FORMAT, Header, Restored, Restorer, draw
 from shard.machine.state_hash import StateHash
 from shard.machine.store import Store, expires_ms
 from shard.machine.transactions import transact
 from wire.messages import (
-    NEVER,
     Delete,
     Increment,
     ItemResult,
@@ -49,9 +49,10 @@ _STALE_OPERATION = ItemResult(Status.STALE_OPERATION)
 class OneAnswer:
     """What most operations of one entry answer, made once."""
 
-    __slots__ = ("answer", "reply", "result")
+    __slots__ = ("answer", "mark", "reply", "result")
 
     def __init__(self, index: int) -> None:
+        self.mark = revision_mark(index)
         self.result = ItemResult(Status.OK, index)
         self.answer = Answer(index, b"\0")
         self.reply = WriteReply([self.result], index)
@@ -126,8 +127,8 @@ class Machine:
         """The same for an entry that need not be decoded; it must be equal to what `decode` makes of its command."""
         store = self._store
         store.index, store.now_ms = index, max(store.now_ms, entry.time_ms)
-        for key, record in self._keyspace.expire(store.now_ms, EXPIRE_PER_ENTRY):
-            self._locks.expired(key, record)
+        for key, stored in self._keyspace.expire(store.now_ms, EXPIRE_PER_ENTRY):
+            self._locks.expired(key, stored)
         self._sessions.forget_idle(store.now_ms)
         if entry.own is not None:
             self._ownership.take(entry.own.ranges, entry.own.epoch)
@@ -180,7 +181,7 @@ class Machine:
     def _put(self, ok: OneAnswer, items: list[PutItem]) -> list[ItemResult]:
         """What `changes.put` does, at half its cost: this is what a store is busy with."""
         store, keyspace, owned, done = self._store, self._keyspace, self._ownership.owned, ok.result
-        index = store.index
+        put_stored, mark = keyspace.put_stored, ok.mark
         results: list[ItemResult] = []
         for item in items:
             key = item.key
@@ -188,9 +189,12 @@ class Machine:
             if item.condition is not None:
                 results += take_step(store, Put([item]))
             elif owned[slot]:
-                fence = self._fence(slot, name) if keyspace.has_fences else 0
-                due_ms = expires_ms(store, item.ttl_ms) if item.ttl_ms else NEVER
-                keyspace.put(slot, name, Record(item.value, item.content_type, index, due_ms, fence))
+                if item.ttl_ms or item.content_type or keyspace.has_fences:
+                    fence = self._fence(slot, name) if keyspace.has_fences else 0
+                    due_ms = expires_ms(store, item.ttl_ms)
+                    keyspace.put(slot, name, Record(item.value, item.content_type, store.index, due_ms, fence))
+                else:
+                    put_stored(slot, name, item.value + mark)
                 results.append(done)
             else:
                 results.append(_WRONG_GROUP)
@@ -246,7 +250,11 @@ class Machine:
 
     def get(self, key: str) -> Record | None:
         """The record of an owned key that has not expired at the time of the last entry."""
-        return self._store.get(key) if self._store.owns(key) else None
+        slot = slot_of(key)
+        if not self._ownership.owned[slot]:
+            return None
+        record = self._keyspace.get(slot, key if key >= FIRST_PLAIN else name_of(key))
+        return None if record is None or record.expired(self._store.now_ms) else record
 
     def lock(self, name: str, owner: str) -> ItemResult:
         """How it stands with an owner that waits for a lock: see `Locks.look`."""
@@ -279,7 +287,7 @@ class Machine:
         for name in self._keyspace.names_after(first if inclusive else after, inclusive=inclusive):
             if not name.startswith(prefix):
                 return
-            key = key_of(name)
+            key = name if name >= FIRST_PLAIN else key_of(name)
             if key is not None:
                 yield key, self.get(key)
 

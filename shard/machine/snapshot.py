@@ -13,15 +13,16 @@ from typing import TypeAlias
 import msgspec
 
 from shard.machine.entry import ClusterTime, Epoch, Slot
-from shard.machine.keyspace import Capture, Keyspace, Record
+from shard.machine.keyspace import Capture, Keyspace
 from shard.machine.ownership import Ownership
+from shard.machine.record import Stored, value_bytes, weigh
 from shard.machine.sessions import Answer, SessionImage, SessionPicture, Sessions
 
-SNAPSHOT_FORMAT = 2
+SNAPSHOT_FORMAT = 3
 _CHUNK_BYTES_MAX = 256 * 1024
 _FRAME_BYTES = 32 * 1024  # a frame is closed when it is estimated to have reached this: drawing one stops all else
 _PART_BYTES = 16 * 1024  # so is a part of it
-_RECORD_BYTES = 40  # of an encoded record, beside key, content type and value
+_RECORD_BYTES = 40  # of an encoded record, beside key and value
 _ANSWER_BYTES = 20  # of a remembered answer, beside its statuses
 _SESSION_BYTES = 40
 _SLOT_BYTES = 8
@@ -51,7 +52,7 @@ class SlotPart(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     """Records of a slot; a large slot comes in several parts."""
 
     slot: Slot
-    records: dict[str, Record]
+    records: dict[str, Stored]
 
 
 class Footer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -118,16 +119,30 @@ def _session_parts(pictures: list[SessionPicture]) -> Iterator[tuple[Part, int]]
 
 def _slot_parts(capture: Capture) -> Iterator[tuple[Part, int]]:
     for slot in capture.order:
-        records: dict[str, Record] = {}
-        size = _SLOT_BYTES
-        for key, record in capture.take(slot).items():
-            records[key] = record
-            size += _RECORD_BYTES + len(key) + len(record.value) + len(record.content_type)
-            if size >= _PART_BYTES:
-                yield SlotPart(slot, records), size
-                records, size = {}, _SLOT_BYTES
-        if records:
+        records = capture.take(slot)
+        size = _SLOT_BYTES + _size(records)
+        if size < _PART_BYTES:
             yield SlotPart(slot, records), size
+        else:
+            yield from _parts_of_large(slot, records)
+
+
+def _parts_of_large(slot: int, records: dict[str, Stored]) -> Iterator[tuple[Part, int]]:
+    part: dict[str, Stored] = {}
+    size = _SLOT_BYTES
+    for key, record in records.items():
+        part[key] = record
+        size += _RECORD_BYTES + len(key) + weigh(record)[0]
+        if size >= _PART_BYTES:
+            yield SlotPart(slot, part), size
+            part, size = {}, _SLOT_BYTES
+    if part:
+        yield SlotPart(slot, part), size
+
+
+def _size(records: dict[str, Stored]) -> int:
+    """About how many bytes they take when they are encoded."""
+    return _RECORD_BYTES * len(records) + sum(map(len, records)) + value_bytes(records.values())
 
 
 # --- restoring

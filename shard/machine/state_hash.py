@@ -17,7 +17,7 @@ import xxhash
 from shard.machine.keyspace import Capture, Keyspace
 from shard.machine.sessions import SessionPicture, Sessions
 
-HASH_VERSION = 2
+HASH_VERSION = 3
 """Replicas compare hashes of one version only; whatever changes a hash of the same state raises it."""
 
 _MASK = (1 << 64) - 1
@@ -77,8 +77,9 @@ class StateHash:
         for slot in capture.order:
             total = 0
             for item in capture.take(slot).items():
-                total += _hash(_encode(item))
-                work += _ITEM_BYTES + len(item[1].value)
+                encoded = _encode(item)
+                total += _hash(encoded)
+                work += _ITEM_BYTES + len(encoded)
                 if work >= _PIECE_BYTES:
                     work = 0
                     yield True

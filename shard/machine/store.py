@@ -6,9 +6,10 @@ committed, so that a transaction whose last step is refused leaves nothing behin
 
 from typing import Protocol
 
-from shard.machine.keyspace import GRAIN_MS, Keyspace, Record
+from shard.machine.keyspace import GRAIN_MS, Keyspace
 from shard.machine.names import name_of, slot_of_name
 from shard.machine.ownership import Ownership
+from shard.machine.record import Record
 from wire.messages import LIMIT_TTL_MS, NEVER
 from wire.slots import slot_of
 

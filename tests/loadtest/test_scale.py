@@ -139,9 +139,9 @@ def status(*groups: tuple[int, int, int]) -> NodeStatus:
 
 def test_logs_are_filled_until_the_fullest_lacks_little() -> None:
     due = RaftConfig().snapshot_bytes
-    entries, puts = 1_000, 100_000  # of two groups: 50 puts an entry
+    entries, puts = 500, 50_000  # of two groups: 50 puts an entry
     entry_bytes = LOGGED_BYTES * 50
-    half = missing_puts([status((entries, 0, 0), (entries, 500, 0))], puts)
+    half = missing_puts([status((entries, 0, 0), (entries, 250, 0))], puts)
     assert half == int((due - LEFT_BYTES - entries * entry_bytes) * 2 / LOGGED_BYTES)
     assert missing_puts([status((entries, 0, 0), (entries, 0, 4 * due))], puts) == half
     full = (due - LEFT_BYTES // 2) // entry_bytes

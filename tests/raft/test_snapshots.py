@@ -10,7 +10,7 @@ import pytest
 
 from raft.disk import Disk, OsDisk
 from raft.snapshot_files import SYNC_EVERY_BYTES
-from raft.snapshot_format import HEADER_BYTES, MAX_CHUNK_BYTES, SnapshotMeta
+from raft.snapshot_format import HEADER_BYTES, MAX_CHUNK_BYTES, READ_BYTES, SnapshotMeta
 from raft.snapshot_transfer import MAX_OUTSTANDING_WRITES, SnapshotReceiver
 from raft.snapshots import SnapshotStore
 from raft.storage_errors import CorruptSnapshotError, ForeignDataError, FormatError, StorageError
@@ -91,6 +91,15 @@ def test_a_snapshot_is_read_back_as_it_was_written_also_after_a_power_cut() -> N
     assert list(node.store.read(meta)) == state(100)
     assert node.store.latest(2) is None
     assert node.store.groups() == [1]
+
+
+def test_chunks_are_read_back_whole_wherever_the_pieces_that_are_read_end() -> None:
+    node = Node(SimDisk())
+    for index, sizes in enumerate(
+        ([READ_BYTES], [READ_BYTES - 60, 1, 2 * READ_BYTES + 3, 7], [READ_BYTES // 3] * 10), 1
+    ):
+        chunks = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+        assert list(node.store.read(node.write(index, chunks))) == chunks
 
 
 def test_an_empty_state_has_a_snapshot_too() -> None:

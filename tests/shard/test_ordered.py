@@ -27,7 +27,7 @@ def test_removing_and_adding_for_ever_does_not_pile_up() -> None:
         if number >= 100:
             index.remove(f"{number - 100:09d}")
     assert len(index._gone) < 4 * 1024
-    assert sum(map(len, index._leaves)) < 8 * 1024
+    assert len(index._fresh) + sum(map(len, index._leaves)) < 8 * 1024
     assert len(list(index.after("", inclusive=True))) == 101
 
 
@@ -45,17 +45,17 @@ def test_everything_can_be_removed_and_come_back() -> None:
 
 
 class Model(RuleBasedStateMachine):
-    """Leaves of at most four keys, so that every split, sweep and drop happens."""
+    """Leaves of at most four keys, so that every spread, split, sweep and drop happens."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.saved = (ordered.LEAF_SIZE_MAX, ordered._SWEEP_FROM, ordered._SWEEP_EVERY)
-        ordered.LEAF_SIZE_MAX, ordered._SWEEP_FROM, ordered._SWEEP_EVERY = 4, 2, 2
+        self.saved = (ordered.LEAF_SIZE_MAX, ordered.FRESH_MAX, ordered._SWEEP_FROM, ordered._SWEEP_EVERY)
+        ordered.LEAF_SIZE_MAX, ordered.FRESH_MAX, ordered._SWEEP_FROM, ordered._SWEEP_EVERY = 4, 3, 2, 2
         self.index: OrderedKeys[str] = OrderedKeys()
         self.model: set[str] = set()
 
     def teardown(self) -> None:
-        ordered.LEAF_SIZE_MAX, ordered._SWEEP_FROM, ordered._SWEEP_EVERY = self.saved
+        ordered.LEAF_SIZE_MAX, ordered.FRESH_MAX, ordered._SWEEP_FROM, ordered._SWEEP_EVERY = self.saved
 
     @rule(key=small_keys)
     def toggle(self, key: str) -> None:
@@ -66,7 +66,7 @@ class Model(RuleBasedStateMachine):
             self.model.add(key)
             self.index.add(key)
 
-    @rule(keys=st.lists(small_keys, max_size=4, unique=True))
+    @rule(keys=st.lists(small_keys, max_size=12, unique=True))
     def add_all(self, keys: list[str]) -> None:
         new = [key for key in keys if key not in self.model]
         self.model.update(new)
@@ -90,7 +90,8 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def holds_what_the_model_holds(self) -> None:
-        stored = [key for leaf in self.index._leaves for key in leaf]
+        stored = [key for leaf in self.index._leaves for key in leaf] + self.index._fresh
+        assert len(self.index._fresh) < ordered.FRESH_MAX
         assert len(stored) == len(set(stored))
         assert set(stored) - self.index._gone == self.model
         assert len(self.index._separators) == len(self.index._leaves) - 1

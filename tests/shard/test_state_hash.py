@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shard.machine import Entry, Machine, ordered, snapshot, state_hash
-from shard.machine.keyspace import Keyspace, Record
+from shard.machine.keyspace import Keyspace
+from shard.machine.record import Record, pack, unpack
 from shard.machine.sessions import Answer, SessionImage, Sessions
 from shard.machine.state_hash import StateHash
 from tests.shard.build import Log, copy_by_snapshot
@@ -30,6 +31,7 @@ entries = st.builds(Entry, st.integers(0, 300), st.lists(st.tuples(identities, o
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every boundary inside is crossed by a few keys."""
     monkeypatch.setattr(ordered, "LEAF_SIZE_MAX", 4)
+    monkeypatch.setattr(ordered, "FRESH_MAX", 3)
     monkeypatch.setattr(snapshot, "_FRAME_BYTES", 60)
     monkeypatch.setattr(snapshot, "_PART_BYTES", 50)
     monkeypatch.setattr(state_hash, "_PIECE_BYTES", 200)
@@ -102,7 +104,7 @@ def filled() -> Log:
 def replace(key: str, change: Callable[[Record], Record]) -> Callable[[Machine], None]:
     def corrupt(machine: Machine) -> None:
         records = machine._keyspace._slots[slot_of(key)]
-        records[key] = change(records[key])
+        records[key] = pack(change(unpack(records[key])))
 
     return corrupt
 

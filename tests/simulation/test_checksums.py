@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from shard.fence_mark import MarkFile
-from shard.machine.keyspace import Keyspace, Record
+from shard.machine.keyspace import Keyspace
+from shard.machine.record import Stored, pack, unpack
 from tests.simulation.history import History, Violation
 from tests.simulation.keys import KeyCluster, KeyNode
 from tests.simulation.run import Case, simulate
@@ -98,7 +99,7 @@ class Scene:
 def flip(node: KeyNode, value: bytes = b"flipped") -> None:
     """Change the value of the key that no client writes again."""
     records = node.key_machines[GROUP]._keyspace._slots[slot_of(KEY)]
-    records[KEY] = replace(records[KEY], value=value)
+    records[KEY] = pack(replace(unpack(records[KEY]), value=value))
 
 
 def test_a_corrupted_follower_is_fenced_and_the_others_go_on() -> None:
@@ -228,12 +229,12 @@ def test_a_machine_that_decides_by_something_of_its_own_is_found_under_every_fau
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No client can see this mistake, no answer and no watcher; only the comparison of states does."""
-    put, puts = Keyspace.put, count(1)
+    put, puts = Keyspace.put_stored, count(1)
 
-    def drift(self: Keyspace, slot: int, key: str, record: Record) -> None:
-        put(self, slot, key, replace(record, fence=1) if next(puts) % 7 == 0 else record)
+    def drift(self: Keyspace, slot: int, key: str, stored: Stored) -> None:
+        put(self, slot, key, replace(unpack(stored), fence=1) if next(puts) % 7 == 0 else stored)
 
-    monkeypatch.setattr(Keyspace, "put", drift)
+    monkeypatch.setattr(Keyspace, "put_stored", drift)
     for seed in (2, 4, 6):
         with pytest.raises(Violation, match="the states of replicas differ"):
             simulate(Case(seed))
