@@ -125,8 +125,25 @@ class Addressed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     message: Message
 
 
+class Beat(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Heartbeats of idle groups (see beats.py), sent at `sent_s`: group, term, and index of the last entry of each.
+
+    That entry is of the same term, and committed.
+    """
+
+    sent_s: float
+    groups: list[tuple[int, int, int]]
+
+
+class BeatReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """The groups of a Beat, with its terms, of which the answering node's log is level, durably, with the leader's."""
+
+    sent_s: float
+    groups: list[tuple[int, int]]
+
+
 class Packet(msgspec.Struct, frozen=True, array_like=True):
-    """All that one node has to say to another at the end of a loop turn, over all groups, in order.
+    """All that one node has to say to another at the end of a loop turn, over all groups, in order; or one Beat or its answer.
 
     `incarnation` names the sender's data directory (see peers.py).
     """
@@ -135,6 +152,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
     sender: str
     incarnation: str
     messages: list[Addressed]
+    beat: Beat | BeatReply | None = None
 
 
 RAFT = Notification(8, "raft", Packet)

@@ -18,7 +18,7 @@ The paper's rules, and what the library got wrong (numbers are the audit's, see 
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from .config import RaftConfig
@@ -293,6 +293,59 @@ class SafeReplica(Library):
     def due(self, now: float) -> bool:
         """Whether a timer of this replica has run out, or something that was put off could be done."""
         return now >= (self.heartbeat_due if self.state == LEADER else self.election_deadline) or self._shelf.may_go_on
+
+    @property
+    def due_s(self) -> float:
+        """When to ask whether this replica is `due`; at once when it waits for something that has no time."""
+        if self._shelf.is_put_off:
+            return 0.0
+        return self.heartbeat_due if self.state == LEADER else self.election_deadline
+
+    def beat(self, now: float, next_s: float, beats: Mapping[str, list[tuple[int, int, int]]]) -> bool:
+        """Add this leader's heartbeat to those for the peers that can be reached, when it is due and there is no more to say or do.
+
+        The next is due at `next_s`. Returns whether it was added.
+        Nothing is lost by not ticking meanwhile: a leader with a lease need not ask whether a quorum answered it lately.
+        """
+        last = self._log.last_index
+        if not self._led or now < self.heartbeat_due or not self._lease.valid(now) or self.last_applied != last:
+            return False
+        if self._reads or self.count_queued() or self.is_fenced or self._shelf.may_go_on:
+            return False
+        reachable: list[str] = []
+        for peer, progress in self._progress.items():
+            if self._nodes[peer] in self.connected_peers:
+                if not progress.is_level(last):
+                    return False
+                reachable.append(peer)
+        heartbeat = (self.group, self.current_term, last)
+        for peer in reachable:
+            beats[peer].append(heartbeat)
+        self.heartbeat_due = next_s
+        return True
+
+    def hear_beat(self, sender: str, term: int, index: int, now: float, durable: int) -> bool:
+        """Take a heartbeat of `beats`, when all that it brings is that the leader was heard, in a log that is `durable`.
+
+        Returns:
+            Whether it was taken, which promises what an AppendReply does: the term, and the log up to `index`.
+        """
+        log, leader = self._log, self._nodes.get(sender)
+        if leader is None or not self.follows(leader, term, index):
+            return False
+        if log.last_index != index or log.last_term != term or log.barrier > durable:
+            return False
+        if self._installation is not None or self._transfer_campaign:
+            return False
+        self._heard_leader_s = now
+        self.election_deadline = now + self._random_timeout()
+        return True
+
+    def count_beat(self, sender: str, term: int, sent_s: float, now: float) -> None:
+        """Book a follower's answer to a heartbeat of `beat`, if it counts in this term of leadership."""
+        if self.state == LEADER and term == self.current_term and sender in self._nodes:
+            self.record_response(self._nodes[sender], now)
+            self._lease.renewed(sender, sent_s)
 
     def synced(self, lsn: int) -> None:
         """The write-ahead log is durable up to `lsn`."""
@@ -577,9 +630,8 @@ class SafeReplica(Library):
     # --- the leader's side of replication --------------------------------------------------------------------------
 
     def ship_entries(self) -> None:
-        """Heartbeat: sent at the same instants by all groups of a node, so that they share packets."""
-        period = self._config.heartbeat_s
-        self.heartbeat_due = (self._around.now() // period + 1) * period
+        """Heartbeat."""
+        self.heartbeat_due = self._config.next_heartbeat_s(self._around.now())
         self._round_sent = True
         for peer, progress in self._progress.items():
             if self._nodes[peer] in self.connected_peers:
