@@ -283,9 +283,12 @@ class RaftHost:
         together: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
         may_lead, next_s = not self.log_stalled, self.config.next_heartbeat_s(now)
         for replica in self._timers.due(now):
+            if may_lead and replica.beat(now, next_s, together):
+                continue
             self._timers.touched[replica] = None
-            if not (may_lead and replica.beat(now, next_s, together)) and replica.due(now):
+            if replica.due(now):
                 self.wake(replica)
+        self._timers.expect(next_s)
         for to, groups in together.items():
             for beat in beats.cut(now, groups, self.config.beat_groups):
                 self._send_beat(to, beat)

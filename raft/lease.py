@@ -29,7 +29,8 @@ class Lease:
 
     def renewed(self, member: str, sent_s: float) -> None:
         """A member answered a message that was sent at `sent_s` and is of no ReadIndex round."""
-        self._sent_s[member] = max(self._sent_s[member], sent_s)
+        if sent_s > self._sent_s[member]:  # noqa: PLR1730 - takes half as long as `max`, in the hottest place of an idle node
+            self._sent_s[member] = sent_s
 
     def revoke(self) -> None:
         """Give the lease up for the rest of the term: a member may now be elected without waiting for it to end."""

@@ -212,6 +212,10 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
         """The other members that can be reached."""
         return self._SyncObj__connectedNodes  # type: ignore[no-any-return] # the library has no types
 
+    def leads(self, term: int) -> bool:
+        """Whether this member leads in `term`."""
+        return bool(self._SyncObj__raftState == LEADER and self._SyncObj__raftCurrentTerm == term)
+
     def follows(self, leader: Node, term: int, applied: int) -> bool:
         """Whether this member follows `leader` in `term` and has applied entries up to `applied`."""
         return bool(

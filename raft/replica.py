@@ -121,6 +121,8 @@ class SafeReplica(Library):
         self._config = config
         self._nodes = {name: Member(name) for name in replicas if name != surroundings.node_id}
         self._quorum = len(replicas) // 2 + 1
+        self._timeout_min_s = config.election_timeout_s_min
+        self._timeout_spread_s = config.election_timeout_s_max - config.election_timeout_s_min
         self._pre_voters: set[str] | None = None  # set while a pre-vote round is on
         self._voters: set[str] = set()
         self._elected = False  # a pre-vote round was won: the next tick may campaign
@@ -310,11 +312,12 @@ class SafeReplica(Library):
         last = self._log.last_index
         if not self._led or now < self.heartbeat_due or not self._lease.valid(now) or self.last_applied != last:
             return False
-        if self._reads or self.count_queued() or self.is_fenced or self._shelf.may_go_on:
+        if self._reads or self.is_fenced or self._shelf.is_put_off:
             return False
         reachable: list[str] = []
+        connected, nodes = self.connected_peers, self._nodes
         for peer, progress in self._progress.items():
-            if self._nodes[peer] in self.connected_peers:
+            if nodes[peer] in connected:
                 if not progress.is_level(last):
                     return False
                 reachable.append(peer)
@@ -343,8 +346,9 @@ class SafeReplica(Library):
 
     def count_beat(self, sender: str, term: int, sent_s: float, now: float) -> None:
         """Book a follower's answer to a heartbeat of `beat`, if it counts in this term of leadership."""
-        if self.state == LEADER and term == self.current_term and sender in self._nodes:
-            self.record_response(self._nodes[sender], now)
+        node = self._nodes.get(sender)
+        if node is not None and self.leads(term):
+            self.record_response(node, now)
             self._lease.renewed(sender, sent_s)
 
     def synced(self, lsn: int) -> None:
@@ -426,9 +430,7 @@ class SafeReplica(Library):
         return self._random_timeout() * self._config.retry_share
 
     def _random_timeout(self) -> float:
-        config = self._config
-        spread = config.election_timeout_s_max - config.election_timeout_s_min
-        return config.election_timeout_s_min + spread * self._around.random()
+        return self._timeout_min_s + self._timeout_spread_s * self._around.random()
 
     def _postpone_election(self) -> None:
         """A leader was heard, or a vote given: wait a whole election timeout."""

@@ -32,8 +32,12 @@ class Timers(Generic[T]):
         self._everyone = everyone
         self._earliest_s = float("inf")
 
+    def expect(self, due_s: float) -> None:
+        """Somebody who is not touched becomes due then."""
+        self._earliest_s = min(self._earliest_s, due_s)
+
     def due(self, now_s: float) -> list[T]:
-        """Those whose time has come. Each must be touched again, by what is done with it or in any case."""
+        """Those whose time has come. Each must be touched, or expected, by what is done with it."""
         touched, self.touched = self.touched, {}
         looked_at: Iterable[T] = touched
         earliest_s = self._earliest_s

@@ -16,8 +16,8 @@ BEATS = (
     ),
     _in_replica(
         name="count-answers-to-beats-of-other-terms",
-        right="        if self.state == LEADER and term == self.current_term and sender in self._nodes:\n",
-        wrong="        if self.state == LEADER and sender in self._nodes:\n",
+        right="        if node is not None and self.leads(term):\n",
+        wrong="        if node is not None and self.state == LEADER:\n",
         breaks="an answer counts in its term only",
     ),
     _in_library(
@@ -64,8 +64,8 @@ BEATS = (
     ),
     _in_replica(
         name="let-reads-wait-for-ever",
-        right="        if self._reads or self.count_queued() or",
-        wrong="        if self.count_queued() or",
+        right="        if self._reads or self.is_fenced or self._shelf.is_put_off:",
+        wrong="        if self.is_fenced or self._shelf.is_put_off:",
         breaks="reads that wait get the round that they wait for",
     ),
     _in_replica(

@@ -49,10 +49,6 @@ def _reads(group: Group, a: Member) -> None:
     assert a.replica.holds_lease
 
 
-def _proposes(_group: Group, a: Member) -> None:
-    a.replica.propose(b"x", lambda _outcome: None)
-
-
 def _misses_an_acknowledgement(group: Group, a: Member) -> None:
     a.propose(b"x")
     a.sync()
@@ -69,7 +65,7 @@ def _reconnects(_group: Group, a: Member) -> None:
         a.replica.peer_connected(peer)
 
 
-@pytest.mark.parametrize("make_busy", [_reads, _proposes, _misses_an_acknowledgement, _hands_over, _reconnects])
+@pytest.mark.parametrize("make_busy", [_reads, _misses_an_acknowledgement, _hands_over, _reconnects])
 def test_a_leader_with_more_to_say_or_ask_sends_single_messages(make_busy: Callable[[Group, Member], None]) -> None:
     group, a = idle()
     make_busy(group, a)
