@@ -8,7 +8,7 @@ import pytest
 from raft.beats import cut
 from raft.interface import ReadGranted, Refused
 from raft.messages import AppendEntries, AppendReply, Beat, BeatReply, PreVote, PreVoteReply
-from tests.raft.members import CONFIG, GROUP, Group, Member, append, entries
+from tests.raft.members import CONFIG, GROUP, FatalError, Group, Member, append, entries
 
 LEASE_S = CONFIG.election_timeout_s_min * (1 - CONFIG.lease_drift)
 
@@ -139,7 +139,7 @@ def test_a_follower_that_is_level_notes_that_it_heard_the_leader_and_answers_at_
     assert b.replica.age_ms() > 0
     b.receive("a", beat_of(a))
     assert b.replica.age_ms() == 0
-    assert b.replica.election_deadline > group.now + CONFIG.election_timeout_s_min
+    assert b.replica.election_deadline > group.now + CONFIG.election_timeout_s_max - 0.001
     assert group.letters("b") == [("b", "a", BeatReply(group.now, [(GROUP, 1)]))]
     assert b.host.wal.written == written
 
@@ -198,6 +198,27 @@ def test_a_newer_term_is_followed() -> None:
     assert group.letters("b") == [], "not before the term is durable"
     b.sync()
     assert {type(message) for _, _, message in group.letters("b", "a")} == {AppendReply}
+
+
+def test_a_late_beat_of_the_same_leader_in_an_older_term_is_not_heard() -> None:
+    group, a = idle()
+    b = group["b"]
+    b.receive("a", append(b, term=2, prev_index=b.replica.last_index + 1, prev_term=2))
+    assert (b.replica.leader, b.replica.term) == ("a", 2)
+    group.advance(0.1)
+    b.receive("a", beat_of(a))
+    assert b.replica.age_ms() == 100
+    b.sync()
+    assert not group.letters("b", "a", BeatReply)
+
+
+def test_a_leader_that_contradicts_what_was_committed_ends_the_process() -> None:
+    group, a = idle()
+    b = group["b"]
+    b.receive("a", append(b, term=2, prev_index=b.replica.last_index + 1, prev_term=2))
+    b.sync()
+    with pytest.raises(FatalError, match="contradicts"):
+        b.receive("a", beat_of(a, groups=[(GROUP, 2, b.replica.last_index)]))
 
 
 def test_another_leader_of_the_same_term_is_not_noted_on_the_quiet() -> None:
