@@ -205,6 +205,7 @@ def test_a_late_beat_of_the_same_leader_in_an_older_term_is_not_heard() -> None:
     b = group["b"]
     b.receive("a", append(b, term=2, prev_index=b.replica.last_index + 1, prev_term=2))
     assert (b.replica.leader, b.replica.term) == ("a", 2)
+    b.sync()
     group.advance(0.1)
     b.receive("a", beat_of(a))
     assert b.replica.age_ms() == 100
