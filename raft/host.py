@@ -8,12 +8,13 @@ not looked at before its timers may have run out, and heartbeats of idle groups 
 
 import logging
 import random
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
 from . import beats
+from .beats import Beats
 from .config import RaftConfig
 from .disk import Disk, Fatal
 from .figures import HostFigures
@@ -26,7 +27,6 @@ from .replica import SafeReplica
 from .snapshots import SnapshotStore
 from .snapshotting import SnapshotShelf
 from .storage_errors import StorageError, describe_storage_error
-from .timers import Timers
 from .wal import Durability, Wal
 from .wal_space import Limits
 
@@ -97,7 +97,8 @@ class RaftHost:
         self._fatal = fatal
         self._awake: dict[SafeReplica, None] = {}  # an ordered set
         self._unsynced: dict[SafeReplica, None] = {}  # those with entries on their way to disk, and perhaps others
-        self._timers = Timers(self.replicas)
+        self._beats = Beats(self.config)
+        self._touched = self._beats.touched
         self._turn_scheduled = False
         self._held: deque[tuple[int, str, Addressed]] = deque()
         self._outgoing: dict[str, list[Addressed]] = {}
@@ -155,7 +156,7 @@ class RaftHost:
         shelf = SnapshotShelf(group, self._store, self)
         replica = SafeReplica(group, replicas, machine, journal=journal, shelf=shelf, surroundings=self)
         self.replicas[group] = replica
-        self._timers.touched[replica] = None
+        self._touched[replica] = None
         for peer in replicas:
             if peer != self.node_id and self._connected.setdefault(peer, False):
                 replica.peer_connected(peer)
@@ -264,7 +265,7 @@ class RaftHost:
 
     def _note(self, replica: SafeReplica) -> None:
         """Something happened to a replica: its timers may be earlier than they were, and it may have written."""
-        self._timers.touched[replica] = None
+        self._touched[replica] = None
         if replica.journal.unsynced:
             self._unsynced[replica] = None
 
@@ -279,17 +280,10 @@ class RaftHost:
         self._loop.call_later(self.config.scan_s, self._scan)
 
     def _look_at_timers(self, now: float) -> None:
-        """Wake whose time has come, but let idle groups send their heartbeats together."""
-        together: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
-        may_lead, next_s = not self.log_stalled, self.config.next_heartbeat_s(now)
-        for replica in self._timers.due(now):
-            if may_lead and replica.beat(now, next_s, together):
-                continue
-            self._timers.touched[replica] = None
-            if replica.due(now):
-                self.wake(replica)
-        self._timers.expect(next_s)
-        for to, groups in together.items():
+        look = self._beats.look(now, may_lead=not self.log_stalled)
+        for replica in look.awake:
+            self.wake(replica)
+        for to, groups in look.together.items():
             for beat in beats.cut(now, groups, self.config.beat_groups):
                 self._send_beat(to, beat)
 
@@ -308,6 +302,7 @@ class RaftHost:
             if is_now != was:
                 self._connected[peer] = is_now
                 for replica in self.replicas.values():
+                    self._touched[replica] = None
                     if peer in replica.replicas:
                         (replica.peer_connected if is_now else replica.peer_disconnected)(peer)
 

@@ -125,14 +125,15 @@ class Addressed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     message: Message
 
 
-class Beat(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """Heartbeats of idle groups (see beats.py), sent at `sent_s`: group, term, and index of the last entry of each.
+Heartbeat: TypeAlias = tuple[int, int, int]
+"""Of one idle group: its number, its leader's term, and the index of its last entry, which is of that term and committed."""
 
-    That entry is of the same term, and committed.
-    """
+
+class Beat(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Heartbeats of idle groups (see beats.py), all sent at `sent_s`."""
 
     sent_s: float
-    groups: list[tuple[int, int, int]]
+    groups: list[Heartbeat]
 
 
 class BeatReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):

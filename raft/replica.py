@@ -18,7 +18,7 @@ The paper's rules, and what the library got wrong (numbers are the audit's, see 
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from .config import RaftConfig
@@ -30,6 +30,7 @@ from .library import CANDIDATE, COMMAND, FAIL_REASON, FOLLOWER, LEADER, Library,
 from .messages import (
     AppendEntries,
     AppendReply,
+    Heartbeat,
     InstallReply,
     InstallSnapshot,
     LogEntry,
@@ -303,27 +304,31 @@ class SafeReplica(Library):
             return 0.0
         return self.heartbeat_due if self.state == LEADER else self.election_deadline
 
-    def beat(self, now: float, next_s: float, beats: Mapping[str, list[tuple[int, int, int]]]) -> bool:
-        """Add this leader's heartbeat to those for the peers that can be reached, when it is due and there is no more to say or do.
+    def beat(self, now: float, next_s: float) -> tuple[Heartbeat, list[str]] | None:
+        """This leader's heartbeat and the peers that can be reached, when it is due and there is no more to say or do.
 
-        The next is due at `next_s`. Returns whether it was added.
-        Nothing is lost by not ticking meanwhile: a leader with a lease need not ask whether a quorum answered it lately.
+        The next is due at `next_s`. Nothing is lost by not ticking meanwhile: a leader with a lease need not ask whether a quorum
+        answered it lately.
         """
         last = self._log.last_index
         if not self._led or now < self.heartbeat_due or not self._lease.valid(now) or self.last_applied != last:
-            return False
+            return None
         if self._reads or self.is_fenced or self._shelf.is_put_off:
-            return False
+            return None
         reachable: list[str] = []
         connected, nodes = self.connected_peers, self._nodes
         for peer, progress in self._progress.items():
             if nodes[peer] in connected:
                 if not progress.is_level(last):
-                    return False
+                    return None
                 reachable.append(peer)
-        heartbeat = (self.group, self.current_term, last)
-        for peer in reachable:
-            beats[peer].append(heartbeat)
+        self.heartbeat_due = next_s
+        return (self.group, self.current_term, last), reachable
+
+    def beat_on(self, now: float, next_s: float) -> bool:
+        """Whether to send the same as `beat` returned last, which is due and after which nothing has happened to this replica."""
+        if not self._lease.valid(now):
+            return False
         self.heartbeat_due = next_s
         return True
 

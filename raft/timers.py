@@ -4,7 +4,6 @@ Whatever may bring the timers of a replica forward *touches* it, and it is looke
 back, so no look is needed before the earliest of them that was seen.
 """
 
-from collections.abc import Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 
@@ -23,26 +22,25 @@ class Timers(Generic[T]):
     """The timers of the replicas of a node.
 
     Attributes:
-        touched: those to look at the next time, in order.
+        touched: those to look at the next time, in order; whoever is touched for the first time is watched from then on.
     """
 
-    def __init__(self, everyone: Mapping[int, T]) -> None:
-        """`everyone` may grow; who is added must be touched."""
+    def __init__(self) -> None:
         self.touched: dict[T, None] = {}
-        self._everyone = everyone
+        self._watched: dict[T, None] = {}
         self._earliest_s = float("inf")
 
-    def expect(self, due_s: float) -> None:
-        """Somebody who is not touched becomes due then."""
-        self._earliest_s = min(self._earliest_s, due_s)
+    def leave(self, one: T) -> None:
+        """Watch it no more, until it is touched."""
+        self._watched.pop(one, None)
 
     def due(self, now_s: float) -> list[T]:
-        """Those whose time has come. Each must be touched, or expected, by what is done with it."""
-        touched, self.touched = self.touched, {}
-        looked_at: Iterable[T] = touched
-        earliest_s = self._earliest_s
+        """Those whose time has come. Each must be touched, or left, by what is done with it."""
+        self._watched.update(self.touched)
+        looked_at, earliest_s = list(self.touched), self._earliest_s
+        self.touched.clear()
         if now_s >= earliest_s:
-            looked_at, earliest_s = self._everyone.values(), float("inf")
+            looked_at, earliest_s = list(self._watched), float("inf")
         due: list[T] = []
         for one in looked_at:
             due_s = one.due_s

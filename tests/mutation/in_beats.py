@@ -5,6 +5,7 @@ from functools import partial
 from tests.mutation.mistake import Mistake
 
 _in_replica = partial(Mistake, module="raft.replica")
+_in_beats = partial(Mistake, module="raft.beats")
 _in_library = partial(Mistake, module="raft.library")
 
 BEATS = (
@@ -76,8 +77,20 @@ BEATS = (
     ),
     _in_replica(
         name="leave-a-laggard-alone",
-        right="                if not progress.is_level(last):\n                    return False\n",
+        right="                if not progress.is_level(last):\n                    return None\n",
         wrong="",
         breaks="who lags is sent what it lacks",
+    ),
+    _in_beats(
+        name="rest-through-everything",
+        right="            self._resting.pop(replica, None)\n",
+        wrong="            pass\n",
+        breaks="a leader to whom something happens is looked at anew",
+    ),
+    _in_replica(
+        name="rest-without-a-lease",
+        right="        if not self._lease.valid(now):\n            return False\n        self.heartbeat_due = next_s\n",
+        wrong="        self.heartbeat_due = next_s\n",
+        breaks="a leader that no quorum answers steps down",
     ),
 )

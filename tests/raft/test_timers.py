@@ -23,8 +23,8 @@ class Timed:
 def started(*due_s: float) -> tuple[list[Timed], Timers[Timed]]:
     """Timers that were all looked at once, at time 0."""
     everyone = [Timed(one) for one in due_s]
-    timers = Timers(dict(enumerate(everyone)))
-    timers.touched = dict.fromkeys(everyone)
+    timers: Timers[Timed] = Timers()
+    timers.touched.update(dict.fromkeys(everyone))
     assert timers.due(0.0) == []
     return everyone, timers
 
@@ -65,3 +65,12 @@ def test_whose_time_came_later_is_found_after_those_before() -> None:
         assert timers.due(number + 1.0) == [one]
         one.due_s = 100.0
         timers.touched[one] = None
+
+
+def test_who_was_left_is_looked_at_only_once_touched_again() -> None:
+    everyone, timers = started(1.0, 2.0)
+    timers.leave(everyone[0])
+    assert timers.due(2.0) == [everyone[1]]
+    assert everyone[0].looks == 1
+    timers.touched[everyone[0]] = None
+    assert timers.due(2.0) == [everyone[0]]
