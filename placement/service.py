@@ -165,12 +165,14 @@ class PlacementService:
                 self._carry_out(operator)
 
     def _view(self, now: float) -> View:
-        for group in self._transfers.settle(self._roster.leaders(now), now):
+        leaders = self._roster.leaders(now)
+        expired = self._transfers.settle(leaders, now)
+        for group in expired:
             self._roster.touch(group, now)
         return View(
             map=self._machine.map,
             alive=self._roster.alive(now),
-            leaders=self._roster.leaders(now),
+            leaders=self._roster.leaders(now) if expired else leaders,
             pending=self._transfers.targets(),
             goals=self._goals,
         )

@@ -78,7 +78,7 @@ class HostFigures(msgspec.Struct, eq=False):
         packets_sent: to other nodes, those that were dropped not among them.
         packets_dropped: had no connection, or found its buffer full.
         packets_received: from fellow members.
-        messages_sent, messages_received: in these packets.
+        messages_sent, messages_received: in these packets; heartbeats that go together are one.
         payload_bytes_sent: of entries and snapshots in them, with 64 for each message.
         snapshot: how long it took from the first chunk of a snapshot's state to its being durable.
         install: how long from the first piece of a snapshot that was sent here to its being the state.

@@ -3,7 +3,7 @@
 A *turn* ticks the replicas that something happened to, then sends one packet to each node, then starts one sync for all that
 they wrote. Messages that promise something are held back until the sync that covers it is done; a leader's
 entries leave at once, so that its own sync and those of its followers overlap. A replica to which nothing happens is
-looked at by a scan of its timers only, which is what makes an idle group cheap.
+not looked at before its timers may have run out, and heartbeats of idle groups share messages: that makes an idle group cheap.
 """
 
 import logging
@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
+from . import beats
+from .beats import Beats
 from .config import RaftConfig
 from .disk import Disk, Fatal
 from .figures import HostFigures
 from .interface import StateMachine
 from .journal import Journal
-from .messages import Addressed, AppendEntries, InstallSnapshot, Message, Packet
+from .messages import Addressed, AppendEntries, Beat, BeatReply, InstallSnapshot, Message, Packet
 from .offload import Offload
 from .peers import Peers
 from .replica import SafeReplica
@@ -95,6 +97,8 @@ class RaftHost:
         self._fatal = fatal
         self._awake: dict[SafeReplica, None] = {}  # an ordered set
         self._unsynced: dict[SafeReplica, None] = {}  # those with entries on their way to disk, and perhaps others
+        self._beats = Beats(self.config)
+        self._touched = self._beats.touched
         self._turn_scheduled = False
         self._held: deque[tuple[int, str, Addressed]] = deque()
         self._outgoing: dict[str, list[Addressed]] = {}
@@ -152,6 +156,7 @@ class RaftHost:
         shelf = SnapshotShelf(group, self._store, self)
         replica = SafeReplica(group, replicas, machine, journal=journal, shelf=shelf, surroundings=self)
         self.replicas[group] = replica
+        self._touched[replica] = None
         for peer in replicas:
             if peer != self.node_id and self._connected.setdefault(peer, False):
                 replica.peer_connected(peer)
@@ -181,9 +186,22 @@ class RaftHost:
                 replica = self.replicas.get(addressed.group)
                 if replica is not None:
                     replica.receive(packet.sender, addressed.message)
-                    self._note_unsynced(replica)
+                    self._note(replica)
+            if packet.beat is not None:
+                self._take_beat(packet.sender, packet.beat)
             if self._outgoing or self.wal.waiting_bytes:
                 self._schedule_turn()
+
+    def _take_beat(self, sender: str, beat: Beat | BeatReply) -> None:
+        self.figures.messages_received += 1
+        if isinstance(beat, BeatReply):
+            beats.count(sender, beat, self.replicas, self.now())
+            return
+        reply, others = beats.hear(sender, beat, self.replicas, self.now(), self.wal.durable)
+        for replica in others:
+            self._note(replica)
+        if reply.groups:
+            self._send_beat(sender, reply)
 
     # --- what replicas need (replica.Surroundings, snapshotting.Turns) ---------------------------------------------
 
@@ -239,13 +257,15 @@ class RaftHost:
                 awake, self._awake = self._awake, {}
                 for replica in awake:
                     replica.tick()
-                    self._note_unsynced(replica)
+                    self._note(replica)
                 if not self._awake:
                     break
             self._send_packets()  # before the sync, which may be done on this loop: the others sync meanwhile
             self.wal.flush()
 
-    def _note_unsynced(self, replica: SafeReplica) -> None:
+    def _note(self, replica: SafeReplica) -> None:
+        """Something happened to a replica: its timers may be earlier than they were, and it may have written."""
+        self._touched[replica] = None
         if replica.journal.unsynced:
             self._unsynced[replica] = None
 
@@ -256,10 +276,16 @@ class RaftHost:
         with self._at_timers:
             self._look_at_log(now)
             self._look_at_connections()
-            for replica in self.replicas.values():
-                if replica.due(now):
-                    self.wake(replica)
+            self._look_at_timers(now)
         self._loop.call_later(self.config.scan_s, self._scan)
+
+    def _look_at_timers(self, now: float) -> None:
+        look = self._beats.look(now, may_lead=not self.log_stalled)
+        for replica in look.awake:
+            self.wake(replica)
+        for to, groups in look.together.items():
+            for beat in beats.cut(now, groups, self.config.beat_groups):
+                self._send_beat(to, beat)
 
     def _look_at_log(self, now: float) -> None:
         """Notice a disk that hangs: it raises no error, and heartbeats do not need it."""
@@ -276,6 +302,7 @@ class RaftHost:
             if is_now != was:
                 self._connected[peer] = is_now
                 for replica in self.replicas.values():
+                    self._touched[replica] = None
                     if peer in replica.replicas:
                         (replica.peer_connected if is_now else replica.peer_disconnected)(peer)
 
@@ -287,7 +314,7 @@ class RaftHost:
             unsynced, self._unsynced = self._unsynced, {}
             for replica in unsynced:
                 replica.synced(lsn)
-                self._note_unsynced(replica)
+                self._note(replica)
             if not self._turn_scheduled:
                 self._send_packets()
 
@@ -305,6 +332,12 @@ class RaftHost:
             for part, part_size in ((messages, size),) if size <= _PACKET_BYTES else _parts(messages):
                 sent = self._network.send(to, Packet(self._cluster, self.node_id, self._incarnation, part))
                 self._count_packet(len(part), part_size, sent=sent)
+
+    def _send_beat(self, to: str, beat: Beat | BeatReply) -> None:
+        """Send heartbeats or answers at once: there is nothing in them that is not durable."""
+        if not self._failed:
+            sent = self._network.send(to, Packet(self._cluster, self.node_id, self._incarnation, [], beat))
+            self._count_packet(1, _payload_bytes(beat), sent=sent)
 
     def _count_packet(self, messages: int, size: int, *, sent: bool) -> None:
         figures = self.figures
@@ -358,7 +391,7 @@ def _parts(messages: list[Addressed]) -> Iterator[tuple[list[Addressed], int]]:
     yield part, size
 
 
-def _payload_bytes(message: Message) -> int:
+def _payload_bytes(message: Message | Beat | BeatReply) -> int:
     if isinstance(message, AppendEntries):
         return 64 + sum(len(entry.command) for entry in message.entries)
     return 64 + len(message.data) if isinstance(message, InstallSnapshot) else 64

@@ -157,12 +157,12 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     @property
     def state(self) -> int:
         """FOLLOWER, CANDIDATE or LEADER."""
-        return int(self._SyncObj__raftState)
+        return self._SyncObj__raftState  # type: ignore[no-any-return] # the library has no types
 
     @property
     def current_term(self) -> int:
         """The paper's currentTerm."""
-        return int(self._SyncObj__raftCurrentTerm)
+        return self._SyncObj__raftCurrentTerm  # type: ignore[no-any-return] # the library has no types
 
     @property
     def voted_for(self) -> str:
@@ -181,7 +181,7 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     @property
     def last_applied(self) -> int:
         """The paper's lastApplied."""
-        return int(self._SyncObj__raftLastApplied)
+        return self._SyncObj__raftLastApplied
 
     @last_applied.setter
     def last_applied(self, index: int) -> None:
@@ -190,7 +190,7 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     @property
     def election_deadline(self) -> float:
         """When a follower that heard nothing starts an election (seconds on the installed clock)."""
-        return float(self._SyncObj__raftElectionDeadline)
+        return self._SyncObj__raftElectionDeadline
 
     @election_deadline.setter
     def election_deadline(self, deadline: float) -> None:
@@ -199,7 +199,7 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     @property
     def heartbeat_due(self) -> float:
         """When a leader sends its next heartbeat."""
-        return float(self._SyncObj__newAppendEntriesTime)
+        return self._SyncObj__newAppendEntriesTime
 
     @heartbeat_due.setter
     def heartbeat_due(self, due: float) -> None:
@@ -209,6 +209,19 @@ class Library(SyncObj):  # type: ignore[misc] # the library is untyped
     def connected_peers(self) -> set[Node]:
         """The other members that can be reached."""
         return self._SyncObj__connectedNodes  # type: ignore[no-any-return] # the library has no types
+
+    def leads(self, term: int) -> bool:
+        """Whether this member leads in `term`."""
+        return bool(self._SyncObj__raftState == LEADER and self._SyncObj__raftCurrentTerm == term)
+
+    def follows(self, leader: Node, term: int, applied: int) -> bool:
+        """Whether this member follows `leader` in `term` and has applied entries up to `applied`."""
+        return bool(
+            self._SyncObj__raftLeader is leader
+            and self._SyncObj__raftCurrentTerm == term
+            and self._SyncObj__raftState == FOLLOWER
+            and self._SyncObj__raftLastApplied == applied
+        )
 
     def record_match(self, node: Node, index: int) -> None:
         """A member's log equals ours up to `index`, durably: what the library's commit rule counts."""

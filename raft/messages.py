@@ -125,8 +125,26 @@ class Addressed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     message: Message
 
 
+Heartbeat: TypeAlias = tuple[int, int, int]
+"""Of one idle group: its number, its leader's term, and the index of its last entry, which is of that term and committed."""
+
+
+class Beat(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Heartbeats of idle groups (see beats.py), all sent at `sent_s`."""
+
+    sent_s: float
+    groups: list[Heartbeat]
+
+
+class BeatReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """The groups of a Beat, with its terms, of which the answering node's log is level, durably, with the leader's."""
+
+    sent_s: float
+    groups: list[tuple[int, int]]
+
+
 class Packet(msgspec.Struct, frozen=True, array_like=True):
-    """All that one node has to say to another at the end of a loop turn, over all groups, in order.
+    """All that one node has to say to another at the end of a loop turn, over all groups, in order; or one Beat or its answer.
 
     `incarnation` names the sender's data directory (see peers.py).
     """
@@ -135,6 +153,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
     sender: str
     incarnation: str
     messages: list[Addressed]
+    beat: Beat | BeatReply | None = None
 
 
 RAFT = Notification(8, "raft", Packet)

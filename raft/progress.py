@@ -62,6 +62,10 @@ class Progress:
         """Whether entries may be sent now."""
         return not self._probe_sent if self.probing else self._inflight_bytes < self._limit_bytes
 
+    def is_level(self, last_index: int) -> bool:
+        """Whether the follower is known to have everything up to `last_index`, the end of the log, and to be where it was."""
+        return self.match_index == last_index and not self.probing and self.shipment is None
+
     def sent(self, last_index: int, size: int) -> None:
         """Entries up to `last_index` were sent. A probe does not move on before it is answered."""
         if self.probing:

@@ -30,6 +30,7 @@ from .library import CANDIDATE, COMMAND, FAIL_REASON, FOLLOWER, LEADER, Library,
 from .messages import (
     AppendEntries,
     AppendReply,
+    Heartbeat,
     InstallReply,
     InstallSnapshot,
     LogEntry,
@@ -121,6 +122,8 @@ class SafeReplica(Library):
         self._config = config
         self._nodes = {name: Member(name) for name in replicas if name != surroundings.node_id}
         self._quorum = len(replicas) // 2 + 1
+        self._timeout_min_s = config.election_timeout_s_min
+        self._timeout_spread_s = config.election_timeout_s_max - config.election_timeout_s_min
         self._pre_voters: set[str] | None = None  # set while a pre-vote round is on
         self._voters: set[str] = set()
         self._elected = False  # a pre-vote round was won: the next tick may campaign
@@ -294,6 +297,65 @@ class SafeReplica(Library):
         """Whether a timer of this replica has run out, or something that was put off could be done."""
         return now >= (self.heartbeat_due if self.state == LEADER else self.election_deadline) or self._shelf.may_go_on
 
+    @property
+    def due_s(self) -> float:
+        """When to ask whether this replica is `due`; at once when it waits for something that has no time."""
+        if self._shelf.is_put_off:
+            return 0.0
+        return self.heartbeat_due if self.state == LEADER else self.election_deadline
+
+    def beat(self, now: float, next_s: float) -> tuple[Heartbeat, list[str]] | None:
+        """This leader's heartbeat and the peers that can be reached, when it is due and there is no more to say or do.
+
+        The next is due at `next_s`. Nothing is lost by not ticking meanwhile: a leader with a lease need not ask whether a quorum
+        answered it lately.
+        """
+        last = self._log.last_index
+        if not self._led or now < self.heartbeat_due or not self._lease.valid(now) or self.last_applied != last:
+            return None
+        if self._reads or self.is_fenced or self._shelf.is_put_off:
+            return None
+        reachable: list[str] = []
+        connected, nodes = self.connected_peers, self._nodes
+        for peer, progress in self._progress.items():
+            if nodes[peer] in connected:
+                if not progress.is_level(last):
+                    return None
+                reachable.append(peer)
+        self.heartbeat_due = next_s
+        return (self.group, self.current_term, last), reachable
+
+    def beat_on(self, now: float, next_s: float) -> bool:
+        """Whether to send the same as `beat` returned last, which is due and after which nothing has happened to this replica."""
+        if not self._lease.valid(now):
+            return False
+        self.heartbeat_due = next_s
+        return True
+
+    def hear_beat(self, sender: str, term: int, index: int, now: float, durable: int) -> bool:
+        """Take a heartbeat of `beats`, when all that it brings is that the leader was heard, in a log that is `durable`.
+
+        Returns:
+            Whether it was taken, which promises what an AppendReply does: the term, and the log up to `index`.
+        """
+        log, leader = self._log, self._nodes.get(sender)
+        if leader is None or not self.follows(leader, term, index):
+            return False
+        if log.last_index != index or log.last_term != term or log.barrier > durable:
+            return False
+        if self._installation is not None or self._transfer_campaign:
+            return False
+        self._heard_leader_s = now
+        self.election_deadline = now + self._random_timeout()
+        return True
+
+    def count_beat(self, sender: str, term: int, sent_s: float, now: float) -> None:
+        """Book a follower's answer to a heartbeat of `beat`, if it counts in this term of leadership."""
+        node = self._nodes.get(sender)
+        if node is not None and self.leads(term):
+            self.record_response(node, now)
+            self._lease.renewed(sender, sent_s)
+
     def synced(self, lsn: int) -> None:
         """The write-ahead log is durable up to `lsn`."""
         self._log.synced(lsn)
@@ -373,9 +435,7 @@ class SafeReplica(Library):
         return self._random_timeout() * self._config.retry_share
 
     def _random_timeout(self) -> float:
-        config = self._config
-        spread = config.election_timeout_s_max - config.election_timeout_s_min
-        return config.election_timeout_s_min + spread * self._around.random()
+        return self._timeout_min_s + self._timeout_spread_s * self._around.random()
 
     def _postpone_election(self) -> None:
         """A leader was heard, or a vote given: wait a whole election timeout."""
@@ -577,9 +637,8 @@ class SafeReplica(Library):
     # --- the leader's side of replication --------------------------------------------------------------------------
 
     def ship_entries(self) -> None:
-        """Heartbeat: sent at the same instants by all groups of a node, so that they share packets."""
-        period = self._config.heartbeat_s
-        self.heartbeat_due = (self._around.now() // period + 1) * period
+        """Heartbeat."""
+        self.heartbeat_due = self._config.next_heartbeat_s(self._around.now())
         self._round_sent = True
         for peer, progress in self._progress.items():
             if self._nodes[peer] in self.connected_peers:

@@ -78,7 +78,12 @@ class Turns(Protocol):
 
 
 class SnapshotShelf:
-    """The snapshots of one replica."""
+    """The snapshots of one replica.
+
+    Attributes:
+        is_put_off: a snapshot waits for another group's to be written.
+        taken, installed: how many, since the process started.
+    """
 
     def __init__(self, group: int, store: SnapshotStore, turns: Turns) -> None:
         self._store = store
@@ -87,7 +92,7 @@ class SnapshotShelf:
         self._meta: SnapshotMeta | None = store.latest(group)
         self._writer: SnapshotWriter | None = None
         self._wanted = False
-        self._is_put_off = False
+        self.is_put_off = False
         self._readers: dict[str, tuple[SnapshotMeta, SnapshotReader]] = {}  # follower → what it is being sent
         self._closed = False
         self._write_began_s = 0.0
@@ -130,7 +135,7 @@ class SnapshotShelf:
     @property
     def may_go_on(self) -> bool:
         """Whether a snapshot that was put off because another group's was being written could be begun now."""
-        return self._is_put_off and not self._store.is_writing
+        return self.is_put_off and not self._store.is_writing
 
     # --- taking ----------------------------------------------------------------------------------------------------
 
@@ -148,14 +153,14 @@ class SnapshotShelf:
 
     def write_when_due(self) -> None:
         """Start a snapshot when enough log has gathered since the last."""
-        self._is_put_off = False
+        self.is_put_off = False
         applied, journal = self._owner.applied_index, self._owner.journal
         if self._writer is not None or self._closed or applied <= max(self.index, journal.base_index):
             return
         if not self._wanted and not self._is_due(applied, journal):
             return
-        self._is_put_off = self._store.is_writing
-        if self._is_put_off:
+        self.is_put_off = self._store.is_writing
+        if self.is_put_off:
             return
         self._write_began_s = self._turns.now()
         self._writer = self._store.write(
@@ -315,7 +320,7 @@ class SnapshotShelf:
 
     def stop_writing(self) -> None:
         """Give up the snapshot that is being taken or was put off."""
-        self._is_put_off = False
+        self.is_put_off = False
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None

@@ -297,7 +297,12 @@ _LOG = (
 
 _WIRE = (
     _counter("transport_packets", "Packets with Raft messages to and from other nodes.", _packets, "direction"),
-    _counter("transport_messages", "Raft messages in them.", _messages, "direction"),
+    _counter(
+        "transport_messages",
+        "Raft messages in them; heartbeats of idle groups that go together are one.",
+        _messages,
+        "direction",
+    ),
     _counter(
         "transport_payload_bytes",
         "Bytes of entries and snapshots sent.",

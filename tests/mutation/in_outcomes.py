@@ -96,8 +96,8 @@ OUTCOMES = (
     ),
     _in_lease(
         name="lease-for-ever",
-        right="return not self._revoked and now_s < self.quorum_sent_s(now_s) + self._length_s",
-        wrong="return not self._revoked",
+        right="        return now_s < self._valid_until_s\n",
+        wrong="        return True\n",
         breaks="a lease ends",
     ),
     _in_lease(
@@ -114,8 +114,8 @@ OUTCOMES = (
     ),
     _in_lease(
         name="lease-goes-back",
-        right="self._sent_s[member] = max(self._sent_s[member], sent_s)",
-        wrong="self._sent_s[member] = sent_s",
+        right="self._sent_s[member] = max(self._sent_s[member], sent_s)\n        self._round",
+        wrong="self._sent_s[member] = sent_s\n        self._round",
         breaks="a late answer takes nothing back",
     ),
 )

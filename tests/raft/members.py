@@ -7,13 +7,14 @@ looked at only by `look_at_timers`. Election timeouts are always the longest, so
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
 from raft.config import RaftConfig
 from raft.host import RaftHost
 from raft.interface import Outcome, ReadOutcome
-from raft.messages import Addressed, AppendEntries, LogEntry, Message, Packet
+from raft.messages import Addressed, AppendEntries, Beat, BeatReply, LogEntry, Message, Packet
 from tests.raft.storage import Steps
 from tests.simulation.simdisk import SimDisk
 
@@ -22,6 +23,7 @@ CONFIG = RaftConfig(snapshot_entries=1_000_000, segment_bytes=1 << 16)  # no sna
 SNAPPY = RaftConfig(snapshot_entries=10, trailing_entries=2, snapshot_chunk_bytes=16, segment_bytes=1 << 16)
 ONE_BY_ONE = RaftConfig(snapshot_entries=1_000_000, segment_bytes=1 << 16, apply_s=-1.0)  # applies one entry in a tick
 LONGEST = 0.999_999  # of the random numbers below 1
+Letter: TypeAlias = Message | Beat | BeatReply
 
 
 class FatalError(Exception):
@@ -136,21 +138,29 @@ class Member:
     def send(self, to: str, packet: Packet) -> bool:
         """See raft.host.Network."""
         self._group.mail += [(self.name, to, addressed.message) for addressed in packet.messages]
+        if packet.beat is not None:
+            self._group.mail.append((self.name, to, packet.beat))
         return True
 
     def connected(self, to: str) -> bool:
         """See raft.host.Network."""
         return bool(to)
 
-    def receive(self, sender: str, message: Message) -> None:
+    def receive(self, sender: str, message: Letter) -> None:
         """Take a message and let the loop turn until nothing is left; nothing is synced."""
-        self.host.receive(Packet("test", sender, sender, [Addressed(GROUP, message)]))
+        self._take(sender, message)
         self.loop.run()
 
-    def receive_in_one_turn(self, sender: str, message: Message) -> None:
+    def receive_in_one_turn(self, sender: str, message: Letter) -> None:
         """Take a message and let the loop turn once."""
-        self.host.receive(Packet("test", sender, sender, [Addressed(GROUP, message)]))
+        self._take(sender, message)
         self.loop.turn()
+
+    def _take(self, sender: str, message: Letter) -> None:
+        if isinstance(message, Beat | BeatReply):
+            self.host.receive(Packet("test", sender, sender, [], message))
+        else:
+            self.host.receive(Packet("test", sender, sender, [Addressed(GROUP, message)]))
 
     def sync(self) -> bool:
         """Let everything reach the disk."""
@@ -212,7 +222,7 @@ class Group:
         self.now = 1000.0
         self.config = config
         self.names = tuple("abcde"[:size])
-        self.mail: list[tuple[str, str, Message]] = []
+        self.mail: list[tuple[str, str, Letter]] = []
         self.members = {name: Member(self, name) for name in self.names}
         self.settle()
 
@@ -228,7 +238,7 @@ class Group:
         lost = self.letters(sender, to, kind)
         self.mail = [mail for mail in self.mail if mail not in lost]
 
-    def letters(self, sender: str = "", to: str = "", kind: type = object) -> list[tuple[str, str, Message]]:
+    def letters(self, sender: str = "", to: str = "", kind: type = object) -> list[tuple[str, str, Letter]]:
         """Mail that waits, by sender, receiver and type."""
         return [
             mail for mail in self.mail if sender in {"", mail[0]} and to in {"", mail[1]} and isinstance(mail[2], kind)

@@ -8,11 +8,11 @@ import pytest
 
 from raft.config import RaftConfig
 from raft.interface import Committed
-from raft.messages import AppendReply, InstallReply, InstallSnapshot, Message
+from raft.messages import AppendReply, InstallReply, InstallSnapshot
 from raft.snapshot_format import SNAPSHOT_DIRECTORY
 from raft.snapshot_transfer import SnapshotWriter
 from raft.storage_errors import StorageError
-from tests.raft.members import SNAPPY, FatalError, Group, Member, append, entries
+from tests.raft.members import SNAPPY, FatalError, Group, Letter, Member, append, entries
 
 
 def fill(group: Group, name: str, *among: str, count: int = 30) -> Member:
@@ -60,7 +60,7 @@ def deliver_all_pieces(group: Group, leader: Member, follower: Member) -> None:
     group.mail.clear()
 
 
-def with_a_flipped_bit(message: Message) -> Message:
+def with_a_flipped_bit(message: Letter) -> Letter:
     if not isinstance(message, InstallSnapshot) or not message.data:
         return message
     return msgspec.structs.replace(message, data=message.data[:-1] + bytes([message.data[-1] ^ 1]))

@@ -13,7 +13,7 @@ from raft.config import RaftConfig
 from raft.host import RaftHost
 from raft.interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, Restorer
 from raft.journal import Journal
-from raft.messages import Packet
+from raft.messages import Beat, Packet
 from raft.replica import SafeReplica
 from tests.simulation.history import GroupHistory, History, Violation
 from tests.simulation.simdisk import SimDisk
@@ -358,6 +358,9 @@ class SafeCluster:
     def _deliver(self, sender: str, to: str, message: object) -> None:
         node = self.nodes[to]
         if node.life is not None and isinstance(message, Packet):
+            if message.beat is not None:
+                kind = "heartbeats sent together" if isinstance(message.beat, Beat) else "answered together"
+                self.history.outcomes[kind] += len(message.beat.groups)
             node.life.run(partial(node.host.receive, message))
         _ = sender
 
