@@ -66,6 +66,7 @@ class Bench:
         self._progress = Progress(sys.stderr)
         self._began = time.monotonic()
         self._workloads = chosen(options)
+        self._steady = paced.widest(self._workloads) if options.steady else []
         self._items: dict[int, Sequence[Item]] = {
             size: items(key_count(size), random.Random(options.seed), size=size)
             for size in dict.fromkeys(workload.value_bytes for workload in self._workloads)
@@ -110,8 +111,8 @@ class Bench:
                 self._show(system, number, f"{workload.name} of {size} bytes, {workload.connections} connections")
                 measured = self._measure(system, workload, rng, pids)
                 self.results.setdefault(system.name, {}).setdefault(workload, []).append(measured)
-            if self._options.steady and number and system.name in (OURS, THEIRS):
-                self._let_fall_due(system, number, size, rng)
+                if number and workload in self._steady and system.name in (OURS, THEIRS):
+                    self._let_fall_due(system, workload, rng)
             checks.check_stored(system, loaded)
         if system.leaders() != leaders:
             self.notes.append(f"{system.name} changed leaders under load in round {number + 1}.")
@@ -144,15 +145,16 @@ class Bench:
             written_bytes=written / keys,
         )
 
-    def _let_fall_due(self, system: System, number: int, size: int, rng: random.Random) -> None:
-        """The workloads with values of a size at a steady rate, which the first round of both has told."""
-        for workload in paced.widest([each for each in self._workloads if each.value_bytes == size]):
-            per_s = paced.rate(workload, {name: self.results[name][workload][0].per_s for name in (OURS, THEIRS)})
-            self._show(system, number, f"{workload.name} of {size} bytes, {per_s:.0f} due per s")
-            requests = encoded_requests(workload, system.dialect, system.address, self._items[size], rng)
-            rng.shuffle(requests)
-            measured = paced.measure(system.address, requests, workload.connections, per_s, self._options.seconds)
-            self.paced.setdefault(system.name, {}).setdefault(workload, []).append(measured)
+    def _let_fall_due(self, system: System, workload: Workload, rng: random.Random) -> None:
+        """A workload at a steady rate, which the first round of both has told."""
+        per_s = paced.rate(workload, {name: self.results[name][workload][0].per_s for name in (OURS, THEIRS)})
+        loaded = self._items[workload.value_bytes]
+        requests = encoded_requests(workload, system.dialect, system.address, loaded, rng)
+        rng.shuffle(requests)
+        let = partial(paced.measure, system.address, requests, workload.connections, per_s)
+        let(self._options.warm_up)
+        os.sync()
+        self.paced.setdefault(system.name, {}).setdefault(workload, []).append(let(self._options.seconds))
 
     def sections(self) -> list[str]:
         """What the page says besides what it compares."""

@@ -53,7 +53,7 @@ def steady(results: Mapping[str, paced.Rounds]) -> str:
     why = (
         f"Requests fall due at a steady rate, {paced.SHARE:.0%} of what the slower of both got through in the first round, whatever is answered; one that "
         "finds no connection free waits for one. Times count from when it was due, so that a stall shows in every request that it "
-        f"kept waiting. Medians of {rounds} round{'s' * (rounds > 1)}; unserved, all rounds together, is what took over {paced.PATIENCE_S:.0f} s. The "
+        f"kept waiting. {f'Medians of {rounds} rounds' if rounds > 1 else 'One round'}; unserved, all rounds together, is what took over {paced.PATIENCE_S:.0f} s. The "
         "generator is not `wrk` but asyncio in Python, which looks every 2 ms for what is due and took "
         f"at most {significant(dearest, 2)} of a core: it is the same for both, and its times are not those of the main table."
     )
