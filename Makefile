@@ -69,10 +69,14 @@ format: $(DEV) ## Format the code and mend what can be mended
 	$(BIN)/python -m ruff format .
 
 .PHONY: bench
-bench: $(BENCH) ## Measure beside etcd in the same run (ARGS='--seconds 3 --rounds 3')
-	@command -v wrk >/dev/null || { command -v apt-get >/dev/null && echo "installing wrk …" >&2 && \
-		apt-get -qq update && apt-get -qq install -y --no-install-recommends wrk >/dev/null; } || \
-		{ echo "make bench needs wrk, which could not be installed with apt-get: install it by other means" >&2; exit 1; }
+bench: $(BENCH) ## Measure beside etcd in the same run (ARGS='--seconds 3 --rounds 3'; --steady, --one-group, --redis, --zookeeper, --nats add tables)
+	@missing=(); need() { command -v "$$1" >/dev/null || [ -e "$$1" ] || missing+=("$$2"); }; need wrk wrk; \
+	$(if $(findstring --redis,$(ARGS)),need redis-benchmark redis-server;) \
+	$(if $(findstring --zookeeper,$(ARGS)),need java default-jre-headless; need /usr/share/java/zookeeper.jar zookeeper;) \
+	$(if $(findstring --nats,$(ARGS)),need nats-server nats-server;) \
+	[ $${#missing[@]} = 0 ] || { command -v apt-get >/dev/null && echo "installing $${missing[*]} …" >&2 && \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends "$${missing[@]}" >/dev/null; } || \
+		{ echo "make bench needs $${missing[*]}, which could not be installed with apt-get: install it by other means" >&2; exit 1; }
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
 .PHONY: bench-guard

@@ -2,7 +2,7 @@
 
 | command | what it does |
 |---|---|
-| `python -m loadtest.bench` | Concord and etcd in the same run, by `wrk`; writes docs/bench.md (`make bench`) |
+| `python -m loadtest.bench` | Concord and etcd in the same run, by `wrk`; writes docs/bench.md (`make bench`). On demand, in tables of their own: both at a steady rate (`--steady`), Concord with one group (`--one-group`), and Redis, ZooKeeper and NATS KV asked by their own clients (`--redis`, `--zookeeper`, `--nats`; `marks.py`), whose Debian packages the Makefile installs when asked for: without systemd they start nothing, with it `redis-server` and `nats-server` start a service of their own, which the benchmark does not use |
 | `python -m loadtest.scenarios` | sessions, flags, rate limits, imports, watches, asked by Locust (`make loadtest`); a verdict at the end |
 | `python -m loadtest.idle` | what many idle groups cost |
 | `python -m loadtest.overload` | the peak of the goodput, and what is left of it when three times as much is offered |

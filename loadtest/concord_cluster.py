@@ -40,7 +40,8 @@ class ConcordCluster:
     def __init__(
         self, directory: Path, groups: int = 8, nodes: int = 3, *, durability: str = DURABILITY, auth: bool = False
     ) -> None:
-        self.name = "Concord" if durability == DURABILITY else f"Concord, {durability}"
+        extras = [durability] * (durability != DURABILITY) + ["1 group"] * (groups == 1)
+        self.name = ", ".join(["Concord", *extras])
         self.dialect = ConcordDialect()
         self._durability = durability
         self._auth = auth
@@ -54,8 +55,9 @@ class ConcordCluster:
     @property
     def setup(self) -> str:
         """What runs, for the report."""
+        groups = f"{self.groups} group{'s' * (self.groups > 1)} of 3 replicas"
         return (
-            f"Concord, {self._nodes} nodes and 1 gateway, {self.groups} groups of 3 replicas, durability "
+            f"Concord, {self._nodes} nodes and 1 gateway, {groups}, durability "
             f"{self._durability}: {ANSWERED[self._durability]}; {'with' if self._auth else 'without'} tokens"
         )
 

@@ -6,7 +6,8 @@ second of the servers' CPU tells what refusing costs them, whatever else the mac
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 
 import msgspec
@@ -144,18 +145,50 @@ class Connection(asyncio.Protocol):
         head, gap, body = self._buffer.partition(b"\r\n\r\n")
         if not gap:
             return
-        at = head.lower().find(b"content-length: ")
-        length = int(head[at + 16 :].partition(b"\r\n")[0]) if at >= 0 else 0
-        if len(body) >= length:
-            self._buffer = b""
+        if _is_whole(head.lower(), body):
+            self._buffer, self.is_busy = b"", False  # before the answer is told, which may send the next request
             self._on_answer(self, head[9:12])
-            self.is_busy = False
 
     def close(self) -> None:
         """Close it, without a word to anybody."""
         self._on_answer = lambda *_: None
         if self._transport is not None:
             self._transport.abort()
+
+
+def _is_whole(head: bytes, body: bytes) -> bool:
+    """Whether all of an answer has come, of which nothing follows: so many bytes, or chunks (RFC 9112, 7.1), whose data has no line ends."""
+    if b"transfer-encoding: chunked" in head:
+        return (b"\r\n" + body).endswith(b"\r\n0\r\n\r\n")
+    at = head.find(b"content-length: ")
+    return len(body) >= (int(head[at + 16 :].partition(b"\r\n")[0]) if at >= 0 else 0)
+
+
+class _Queue:
+    """Requests that are due, in their order, and connections that are free for them."""
+
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self.due_at: deque[float] = deque()
+        self.idle: list[Connection] = []
+        self._requests = requests
+
+    def free(self, connection: Connection) -> None:
+        """A connection has its answer."""
+        self.idle.append(connection)
+        self.send()
+
+    def send(self) -> None:
+        """Send as many as there are free connections for; those that the server has closed are left out."""
+        while self.due_at and self.idle:
+            if (connection := self.idle.pop()).is_open:
+                connection.send(next(self._requests), self.due_at.popleft())
+
+    def give_up(self, backlog: int) -> int:
+        """Forget the newest above so many; how many those were."""
+        count = max(0, len(self.due_at) - backlog)
+        for _ in range(count):
+            self.due_at.pop()
+        return count
 
 
 class Load:
@@ -206,42 +239,45 @@ class Load:
         _close(opened)
         return phase
 
-    async def open(self, connections: int, per_s: float, seconds: float) -> Phase:
-        """Requests are due at a steady rate; at most one is under way on each connection."""
+    async def open(self, connections: int, per_s: float, seconds: float, backlog: int = 0) -> Phase:
+        """Requests are due at a steady rate; at most one is under way on each connection.
+
+        As many as `backlog` wait for a connection that is free, and their time counts from when they were due. With a backlog the end
+        waits, for as long as the patience lasts, until all are answered.
+        """
         tally = Tally(self._patience_s)
-        idle: list[Connection] = []
+        queue = _Queue(self._requests)
         again: set[asyncio.Task[None]] = set()
         is_over = False
 
         def answered(connection: Connection, status: bytes) -> None:
             if is_over:
                 return
-            if connection.is_busy:
+            if status or connection.is_busy:
                 self._count(tally, connection, status, time.perf_counter())
             if connection.is_open:
-                idle.append(connection)
+                queue.free(connection)
             else:
                 again.add(task := asyncio.ensure_future(reopen()))
                 task.add_done_callback(again.discard)
 
         async def reopen() -> None:
-            idle.extend(new := await self._open(1, answered))
+            queue.idle.extend(new := await self._open(1, answered))
             opened.extend(new)
 
         opened = await self._open(connections, answered)
-        idle.extend(opened)
+        queue.idle.extend(opened)
         due = given_up = 0
         before, began = self._meter(), time.perf_counter()
         while (now := time.perf_counter()) < began + seconds:
             while due < (now - began) * per_s:
-                due_at = began + due / per_s
+                queue.due_at.append(began + due / per_s)
                 due += 1
-                connection = _take(idle)
-                if connection is None:
-                    given_up += 1
-                else:
-                    connection.send(next(self._requests), due_at)
+            queue.send()
+            given_up += queue.give_up(backlog)
             await asyncio.sleep(TICK_S)
+        if backlog:
+            await _drained(queue, opened, time.perf_counter() + self._patience_s)
         is_over = True
         phase = tally.phase(connections, seconds, due, given_up, spent(before, self._meter()))
         for task in again:
@@ -264,12 +300,12 @@ class Load:
         return opened
 
 
-def _take(idle: list[Connection]) -> Connection | None:
-    """One that is open; those that the server has closed are left out."""
-    while idle:
-        if (connection := idle.pop()).is_open:
-            return connection
-    return None
+async def _drained(queue: _Queue, opened: Sequence[Connection], until: float) -> None:
+    """Wait until all is answered, or a moment of `time.perf_counter`."""
+    while time.perf_counter() < until:
+        if not queue.due_at and not any(connection.is_busy for connection in opened):
+            break
+        await asyncio.sleep(TICK_S)
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

@@ -7,10 +7,9 @@ import msgspec
 from loadtest.figures import percentile, significant, spread
 from loadtest.plot import Bar
 from loadtest.provenance import Provenance
-from loadtest.redis_mark import Mark
 from loadtest.workloads import MIXES, Workload, key_count
 
-OURS, THEIRS, RELAXED = "Concord", "etcd", "Concord, os"
+OURS, THEIRS = "Concord", "etcd"
 PLOT = "ratios.svg"
 
 
@@ -61,7 +60,6 @@ HEADINGS = (
     "etcd written",
     "spread",
 )
-RELAXED_HEADINGS = (*NAMED, "per s", "p50 / p99 / p99.9 ms", "CPU µs", "written", "spread")
 
 
 def named(workload: Workload) -> list[str]:
@@ -76,8 +74,8 @@ def row(workload: Workload, ours: Median, theirs: Median) -> list[str]:
         significant(ours.per_s),
         significant(theirs.per_s),
         f"**{ours.per_s / theirs.per_s:.2f}**",
-        times(ours),
-        times(theirs),
+        times(ours.p50_ms, ours.p99_ms, ours.p999_ms),
+        times(theirs.p50_ms, theirs.p99_ms, theirs.p999_ms),
         significant(ours.cpu_us),
         significant(theirs.cpu_us),
         significant(ours.written_bytes),
@@ -86,15 +84,9 @@ def row(workload: Workload, ours: Median, theirs: Median) -> list[str]:
     ]
 
 
-def relaxed_row(workload: Workload, found: Median) -> list[str]:
-    """One line of the table of what is not synced."""
-    written, cpu = significant(found.written_bytes), significant(found.cpu_us)
-    return [*named(workload), significant(found.per_s), times(found), cpu, written, f"{found.spread:.0%}"]
-
-
-def times(found: Median) -> str:
-    """Times of requests, in milliseconds."""
-    return " / ".join(significant(part) for part in (found.p50_ms, found.p99_ms, found.p999_ms))
+def times(*parts_ms: float) -> str:
+    """Times of requests in one cell."""
+    return " / ".join(map(significant, parts_ms))
 
 
 def ratio_bars(results: Mapping[str, Rounds]) -> list[Bar]:
@@ -133,9 +125,9 @@ def page(
     folder: str,
     seconds: int,
     notes: Sequence[str],
-    marks: tuple[str, Sequence[Mark]] | None = None,
+    sections: Sequence[str] = (),
 ) -> str:
-    """The whole page; `results` has the rounds of each system by its name, `folder` is where the plot is, `marks` a setup and its figures."""
+    """The whole page; `results` has the rounds of each system by its name, `folder` is where the plot is, `sections` are what follows."""
     ours, theirs = results[OURS], results[THEIRS]
     rows = [row(workload, median(ours[workload]), median(theirs[workload])) for workload in ours]
     rounds = len(next(iter(ours.values())))
@@ -166,34 +158,9 @@ def page(
             *([""] if notes else []),
             *(f"- {note}" for note in notes),
             "",
-            *(_relaxed(results[RELAXED]) if RELAXED in results else []),
-            *(_marked(*marks) if marks else []),
+            *sections,
         ]
     )
-
-
-def _relaxed(rounds: Rounds) -> list[str]:
-    rows = [relaxed_row(workload, median(measured)) for workload, measured in rounds.items()]
-    why = (
-        "With `--durability os` a write is in the memory of a majority of machines when it is answered. What all of them lose at once, "
-        "as in a power cut of the whole place, is lost. So these figures stand beside no others."
-    )
-    title = "## Concord without syncs, compared with nothing"
-    return [title, "", why, "", markdown_table(RELAXED_HEADINGS, rows), ""]
-
-
-def _marked(setup: str, marks: Sequence[Mark]) -> list[str]:
-    rows = [
-        [
-            mark.operation,
-            str(mark.connections),
-            significant(mark.per_s),
-            f"{significant(mark.p50_ms)} / {significant(mark.p99_ms)} / {significant(mark.max_ms)}",
-        ]
-        for mark in marks
-    ]
-    table = markdown_table(["operation", "connections", "per s", "p50 / p99 / max ms"], rows)
-    return ["## A further mark, which is something else", "", f"{setup}. One measurement of each.", "", table, ""]
 
 
 def _how(rounds: int, seconds: int, workloads: Collection[Workload]) -> str:

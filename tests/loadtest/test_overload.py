@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.open_loop import GATEWAY, LOAD, NODES, Connection, Phase, Tally, spent
+from loadtest.open_loop import GATEWAY, LOAD, NODES, Connection, Load, Phase, Tally, spent
 from loadtest.overload import HEADINGS, KEYS, Outcome, Round, best, requests_of, rows
 from loadtest.proc import TICKS_PER_S, parse_machine
 
 ANSWER = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nContent-Length: 4\r\n\r\nbusy"
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+CHUNKED = b"HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n1\r\n0\r\n0\r\n\r\n"
 
 
 def phase(good: int, *, gateway: float = 1.0, nodes: float = 1.0, connections: int = 16) -> Phase:
@@ -48,14 +52,14 @@ def test_the_share_of_the_peak_is_told_by_time_and_by_the_servers_cpu() -> None:
     assert (said["ratio"], said["ratios"][0]["ratio"]) == (0.4, 0.1)
 
 
-@given(st.lists(st.integers(1, len(ANSWER)), max_size=5))
-def test_an_answer_is_known_however_it_is_cut(cuts: list[int]) -> None:
+@given(st.sampled_from([ANSWER, CHUNKED]), st.lists(st.integers(1, len(CHUNKED)), max_size=5))
+def test_an_answer_is_known_however_it_is_cut(answer: bytes, cuts: list[int]) -> None:
     told: list[bytes] = []
     connection = Connection(lambda _, status: told.append(status))
-    edges = sorted({0, *cuts, len(ANSWER)})
+    edges = sorted({0, *(cut for cut in cuts if cut < len(answer)), len(answer)})
     for at, (start, end) in enumerate(itertools.pairwise(edges), start=2):
         assert told == []
-        connection.data_received(ANSWER[start:end])
+        connection.data_received(answer[start:end])
         assert (at == len(edges)) == bool(told)
     assert told == [b"503"]
     connection.connection_lost(None)
@@ -79,3 +83,38 @@ def test_what_was_spent_between_two_looks() -> None:
 @pytest.mark.parametrize("more", ["", "cpu0 1 1 1 1 1 1 1 0 0 0\n"])
 def test_waiting_and_idling_are_not_busy(more: str) -> None:
     assert parse_machine(f"cpu  100 20 30 9999 8888 4 6 0 0 0\n{more}") == 160 / TICKS_PER_S
+
+
+class Slow(asyncio.Protocol):
+    """Answers one request at a time, the first one late."""
+
+    def __init__(self, first_s: float) -> None:
+        self._wait_s = first_s
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert data.count(b"GET") == 1
+        asyncio.get_running_loop().call_later(self._wait_s, self._transport.write, OK)
+        self._wait_s = 0.0
+
+
+@pytest.mark.parametrize("backlog", [0, 100])
+def test_a_stall_shows_in_every_request_that_it_kept_waiting(backlog: int) -> None:
+    async def run() -> tuple[int, int, list[float]]:
+        server = await asyncio.get_running_loop().create_server(lambda: Slow(0.25), "127.0.0.1", 0)
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        times_ms: list[float] = []
+        load = Load(address, [b"GET"], 20.0, observe=lambda _due, took_ms, _status: times_ms.append(took_ms))
+        phase = await load.open(1, per_s=100.0, seconds=0.3, backlog=backlog)
+        server.close()
+        return phase.due, phase.given_up, times_ms
+
+    due, given_up, times_ms = asyncio.run(run())
+    if backlog:
+        assert (given_up, len(times_ms)) == (0, due)
+        assert sum(took_ms > 100 for took_ms in times_ms) >= 10
+    else:
+        assert given_up >= 10

@@ -1,29 +1,19 @@
 """The page says what was measured, beside what, by which command, and with which spread."""
 
-from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from loadtest.dialects import Operation
-from loadtest.errors import LoadtestError
 from loadtest.figures import Latencies
 from loadtest.plot import LESS, MORE, Bar, ratios
 from loadtest.provenance import Provenance, field_of, filesystem_of
-from loadtest.redis_mark import parse
 from loadtest.report import HEADINGS, Measurement, markdown_table, median, page, ratio_bars, row
 from loadtest.workloads import Workload
 
 PUT = Workload(Operation.PUT, 8)
 PROVENANCE = Provenance("abc123", "Concord 0.1.0", "2 cores", "ext4", Latencies(9, 0.13, 0.2, 0.4), 0.5)
-
-
-CSV = """\
-"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
-"SET","816.33","8.9","0.9","7.359","17.1","24.607","52.415"
-"GET","61728.40","0.1","0.02","0.103","0.2","0.303","1.2"
-"""
 
 
 def rounds(*rates: float) -> list[Measurement]:
@@ -71,22 +61,14 @@ def test_the_page_says_where_it_comes_from() -> None:
         folder="bench",
         seconds=3,
         notes=["etcd changed leaders under load in round 2."],
+        sections=["## More\n\nbesides\n"],
     )
     for said in ("make bench", "2026-01-02", "abc123", "2 cores", "ext4", "0.13", "etcd 3.5.1, synced", "**2.00**"):
         assert said in written
     assert "3 rounds of 3 s" in written
     assert "20% / 40%" in written
     assert "took 7.78 ms in Concord and 17.5 ms in etcd" in written
-    assert written.endswith("round 2.\n")
-
-
-def test_what_is_not_synced_has_a_table_of_its_own_and_no_ratio() -> None:
-    both = {"Concord": {PUT: rounds(1000)}, "etcd": {PUT: rounds(500)}}
-    write = partial(page, setups=[], provenance=PROVENANCE, command="x", date="y", folder="bench", seconds=3, notes=[])
-    plain, relaxed = write(both), write({**both, "Concord, os": {PUT: rounds(7770)}})
-    assert "7,770" not in plain
-    compared, alone = relaxed.split("## Concord without syncs, compared with nothing")
-    assert (compared.count("7,770"), alone.count("7,770"), alone.count("500")) == (0, 1, 0)
+    assert written.endswith("round 2.\n\n## More\n\nbesides\n")
 
 
 def test_the_plot_has_a_bar_for_each_workload_to_the_side_of_who_is_ahead() -> None:
@@ -103,31 +85,6 @@ def test_the_plot_has_a_bar_for_each_workload_to_the_side_of_who_is_ahead() -> N
         "0.50",
         "Concord : etcd & co",
     }
-
-
-def test_a_further_mark_stands_under_what_it_is() -> None:
-    marked = page(
-        {"Concord": {PUT: rounds(1000)}, "etcd": {PUT: rounds(500)}},
-        [],
-        PROVENANCE,
-        command="x",
-        date="y",
-        folder="bench",
-        seconds=3,
-        notes=[],
-        marks=("Redis 7, alone", parse(CSV.splitlines(), 8)),
-    )
-    last = marked.partition("## A further mark, which is something else")[2]
-    assert "Redis 7, alone" in last
-    assert "| put       |           8 |    816 |   7.36 / 24.6 / 52.4 |" in last
-
-
-@pytest.mark.parametrize(
-    "text", ["", "Could not connect to Redis", '"test","rps"\n"SET","x"\n', CSV.partition('"GET"')[0]]
-)
-def test_what_its_benchmark_does_not_say_is_no_mark(text: str) -> None:
-    with pytest.raises(LoadtestError, match="redis-benchmark"):
-        parse(text.splitlines(), 8)
 
 
 def test_a_chart_of_nothing_is_refused() -> None:
