@@ -17,6 +17,7 @@ from typing import IO
 IN_FRONT = ["tests/attack", "tests/chaos", "tests/e2e", "tests/storage", "tests/faultdisk", "tests/test_readme.py"]
 PATIENT = ["tests/storage/test_damage.py", "tests/e2e/test_description.py"]  # of those, what does not mind to wait
 COMPUTING = [f"tests/{room}" for room in ("simulation", "shard", "raft", "placement", "linearizability", "mutation")]
+OTHERS = ["tests", *(f"--ignore={path}" for path in (*IN_FRONT, *COMPUTING))]
 PORTS_FROM = ("12375", "12250")  # a cluster takes fewer than 125 from there on, and so do those in front from 12000
 NICENESS = 15
 FAILED_EXIT = 1
@@ -24,26 +25,18 @@ FAILED_EXIT = 1
 
 def main() -> int:
     """Run them; 0 when all have passed."""
-    damage, description = PATIENT
-    behind = [*COMPUTING, damage], [*_others(), description]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="concord-tests-")))
         outputs = [folder / str(number) for number in range(2)]
         rows = [
             stack.enter_context(_behind(words, ports, stack.enter_context(output.open("wb"))))
-            for words, ports, output in zip(behind, PORTS_FROM, outputs, strict=True)
+            for words, ports, output in zip(([*COMPUTING, *PATIENT], OTHERS), PORTS_FROM, outputs, strict=True)
         ]
         front = [*IN_FRONT, *(f"--ignore={path}" for path in PATIENT)]
         codes = [subprocess.run(_pytest(front), check=False).returncode, *(row.wait() for row in rows)]
         for output in outputs:
             sys.stdout.write(output.read_text(errors="replace"))
     return FAILED_EXIT if any(codes) else 0
-
-
-def _others() -> list[str]:
-    """Where the tests are that neither list has."""
-    folders = {test.relative_to("tests").parts[0] for test in Path("tests").rglob("test_*.py")}
-    return sorted({f"tests/{name}" for name in folders} - {*IN_FRONT, *COMPUTING})
 
 
 @contextmanager
