@@ -12,8 +12,8 @@ The payload of a TRACED_REQUEST begins with the TRACE_BYTES of tracing.py; what 
 
 Invariants of the decoder, whatever a peer sends:
 - the frames do not depend on how the bytes were split;
-- it never holds more than the largest allowed frame and the piece that completed it, and never allocates for a length
-  that was only claimed;
+- it never holds more than the largest allowed frame, the piece that completed it and what was fed before the frames in it were taken,
+  and never allocates for a length that was only claimed;
 - each byte is copied a constant number of times, however small the pieces are;
 - after the first broken header nothing more is decoded.
 """
