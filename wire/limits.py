@@ -22,6 +22,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         open_bytes_max: the same for the bytes of their requests.
         held_bytes_max: for all connections of a server together: bytes of unfinished frames, and unsent bytes over
             `write_high_water_bytes`. Over it the slowest connection is cut off.
+        turn_s: time of all connections of a server together for frames in one turn of its loop; then each that reads has one more
+            looked at, and the rest waits for the next turns.
         connections_max: connections of a server, unfinished handshakes included; one more is closed at once.
         peer_connections_max: connections of one certificate to a server; one more is refused.
         handshakes_max: those of them that have not greeted yet; for one more the oldest is cut off.
@@ -46,6 +48,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     open_calls_max: int = 4096
     open_bytes_max: int = 4 * _FRAME_BYTES_MAX
     held_bytes_max: int = 12 << 20
+    turn_s: float = 0.01
     connections_max: int = 1024
     peer_connections_max: int = 8
     handshakes_max: int = 128

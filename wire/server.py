@@ -14,6 +14,7 @@ from wire.service import Served, Service, Traffic
 from wire.serving import ServerConnection
 from wire.tls import CredentialSource, Role, TlsConfig
 from wire.tracing import Tracer
+from wire.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class RpcServer:
     ) -> None:
         credentials = CredentialSource(tls) if tls else None
         hello = Hello() if tls else Hello(cluster=cluster, node=node)
-        self._service = Service(limits, hello, credentials, Holdings(limits.held_bytes_max), tracer=tracer)
+        holdings, turns = Holdings(limits.held_bytes_max), Turns(limits.turn_s)
+        self._service = Service(limits, hello, credentials, holdings, turns, tracer=tracer)
         self._listener: Listener | None = None
         self._handshakes: dict[Served, asyncio.Task[None]] = {}
 

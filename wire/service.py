@@ -49,6 +49,7 @@ class Service(msgspec.Struct, eq=False):
         hello: what the server says of itself.
         credentials: None without TLS.
         holdings: what slow peers make this server keep in memory.
+        turns: when which connection looks at its frames.
         methods: what to call for a request, by the method's number, and where its calls are counted.
         notifications: the same for notifications, with the role that a sender must have, "" for any.
         connections: all that are open, unfinished handshakes included.
@@ -59,13 +60,13 @@ class Service(msgspec.Struct, eq=False):
         tracer: None while nothing is traced.
         unknown: what became of calls with numbers that no method has.
         traffic: what went through.
-        turns: when which connection looks at its frames.
     """
 
     limits: Limits
     hello: Hello
     credentials: CredentialSource | None
     holdings: Holdings
+    turns: Turns
     methods: dict[int, tuple[Method[Any, Any], CallHandler, MethodFigures]] = msgspec.field(default_factory=dict)
     notifications: dict[int, tuple[Notification[Any], NotificationHandler, str]] = msgspec.field(default_factory=dict)
     connections: set[Served] = msgspec.field(default_factory=set)
@@ -76,7 +77,6 @@ class Service(msgspec.Struct, eq=False):
     tracer: Tracer | None = None
     unknown: MethodFigures = msgspec.field(default_factory=MethodFigures)
     traffic: Traffic = msgspec.field(default_factory=Traffic)
-    turns: Turns = msgspec.field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         """Begin without connections."""

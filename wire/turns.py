@@ -10,6 +10,9 @@ import time
 from collections import deque
 from typing import Protocol
 
+_READ_FRAMES = 1024  # of a connection that has just read
+_SLICE_FRAMES = 16  # of a connection that waits, before the next one's turn
+
 
 class Taker(Protocol):
     """A connection that has read frames."""
@@ -23,14 +26,10 @@ class Turns:
 
     Args:
         turn_s: how long that is.
-        slice_frames: of a connection that waits, before the next one's turn.
-        read_frames: of a connection that has just read.
     """
 
-    def __init__(self, turn_s: float = 0.01, slice_frames: int = 16, read_frames: int = 1024) -> None:
+    def __init__(self, turn_s: float) -> None:
         self._turn_s = turn_s
-        self._slice_frames = slice_frames
-        self._read_frames = read_frames
         self._waiting: deque[Taker] = deque()
         self._until = 0.0
         self._scheduled = False
@@ -39,7 +38,7 @@ class Turns:
         """Let it look at what it has just read."""
         if not self._scheduled:
             self._begin()
-        taker.take_frames(self._read_frames, self._until)
+        taker.take_frames(_READ_FRAMES, self._until)
 
     def wait(self, taker: Taker) -> None:
         """Let it go on in a later turn. One that waits may be lost meanwhile and is called all the same."""
@@ -58,6 +57,6 @@ class Turns:
             return
         self._begin()
         for _ in range(len(self._waiting)):
-            self._waiting.popleft().take_frames(self._slice_frames, self._until)
+            self._waiting.popleft().take_frames(_SLICE_FRAMES, self._until)
             if time.monotonic() >= self._until:
                 return

@@ -28,7 +28,9 @@ from wire import Applied, Call, Code, Limits, RpcClient
 from wire.frame import REPLY, REQUEST
 from wire.rpc import MethodFigures, decode_failure, encode
 from wire.serving import ServerConnection
-from wire.turns import Turns
+
+HURRIED = Limits(turn_s=1e-9)
+"""A turn has time for one frame."""
 
 
 def test_a_call_over_the_in_flight_limit_is_overloaded_at_once(run: Run) -> None:
@@ -338,8 +340,7 @@ def test_thousands_of_requests_of_one_peer_do_not_hold_up_the_one_of_another(run
         call.reply(call.request)
 
     async def scenario() -> None:
-        async with pair() as it, raw_client(it.server.address) as many, raw_client(it.server.address) as one:
-            it.server._service.turns = Turns(turn_s=0)
+        async with pair(HURRIED) as it, raw_client(it.server.address) as many, raw_client(it.server.address) as one:
             it.server._service.methods[KEEP.number] = (KEEP, hear, MethodFigures())
             await many.greet()
             await one.greet()
@@ -370,8 +371,7 @@ def test_thousands_of_requests_of_many_peers_do_not_hold_up_the_loop(run: Run) -
             asyncio.get_running_loop().call_soon(look)
 
     async def scenario() -> None:
-        async with pair() as it, AsyncExitStack() as stack:
-            it.server._service.turns = Turns(turn_s=0)
+        async with pair(HURRIED) as it, AsyncExitStack() as stack:
             it.server._service.methods[KEEP.number] = (KEEP, count, MethodFigures())
             many = [await stack.enter_async_context(raw_client(it.server.address)) for _ in range(peers)]
             for peer in many:
@@ -381,6 +381,19 @@ def test_thousands_of_requests_of_many_peers_do_not_hold_up_the_loop(run: Run) -
                 peer.send(*[request(n) for n in range(1, each + 1)])
             await until(lambda: served == peers * each)
             assert max(after - before for before, after in itertools.pairwise(seen)) <= peers + 1
+
+    run(scenario())
+
+
+def test_frames_that_wait_for_their_turn_count_as_held_until_they_are_looked_at(run: Run) -> None:
+    async def scenario() -> None:
+        async with pair(HURRIED) as it, raw_client(it.server.address) as peer:
+            await peer.greet()
+            holdings = it.server._service.holdings
+            peer.send(*[request(n) for n in range(1, 201)])
+            await until(lambda: holdings.total > 0)
+            await until(lambda: len(it.kept) == 200)
+            assert holdings.total == 0
 
     run(scenario())
 
