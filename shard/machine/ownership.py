@@ -13,13 +13,19 @@ class Ownership:
         self.owned = bytearray(SLOT_COUNT)  # 1 for a slot of this group
 
     def take(self, ranges: Iterable[tuple[int, int]], epoch: int) -> None:
-        """Own exactly the slots of these ranges, both ends included; nothing happens unless `epoch` is a later one."""
+        """Own exactly the slots of these ranges, both ends included; nothing happens unless `epoch` is a later one.
+
+        Raises:
+            IndexError: there is no such slot.
+        """
         if epoch <= self.epoch:
             return
-        self.epoch = epoch
-        self.owned = bytearray(SLOT_COUNT)
+        owned = bytearray(SLOT_COUNT)
         for first, last in ranges:
-            self.owned[first : last + 1] = b"\1" * (last + 1 - first)
+            if first < 0 or last >= SLOT_COUNT:
+                raise IndexError(f"slots {first} to {last} are not among {SLOT_COUNT}")
+            owned[first : last + 1] = b"\1" * (last + 1 - first)
+        self.epoch, self.owned = epoch, owned
 
     def ranges(self) -> list[tuple[int, int]]:
         """The owned slots as sorted, disjoint ranges that do not touch, both ends included."""
