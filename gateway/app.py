@@ -195,7 +195,7 @@ class Gateway:
         tokens = self.tokens
         if tokens is not None:
             watch("tokens_age_seconds", "Time since placement confirmed the tokens.", lambda: tokens.age_s)
-        watch("ready", "1 when every check of readiness holds.", lambda: all(check.ok for check in health.checks()))
+        watch("ready", "1 when every check of readiness holds.", lambda: health.ready)
 
     def _handlers(self, limits: HttpLimits) -> dict[str, Handler]:
         kv, health, tokens = self._key_value, self.health, self._token_routes

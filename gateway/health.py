@@ -114,6 +114,11 @@ class Health:
             *self._further(),
         ]
 
+    @property
+    def ready(self) -> bool:
+        """Whether every check holds."""
+        return all(check.ok for check in self.checks())
+
     def silent_groups(self, age_s: float) -> list[int]:
         """The groups whose leader has not answered within `age_s`."""
         oldest, answered_at = self._clock() - age_s, self._caller.answered_at
@@ -155,8 +160,7 @@ class Health:
     async def _run(self) -> None:
         while True:
             await self.probe()
-            ready = all(check.ok for check in self.checks())
-            await self._sleep(self._pace.probe_interval_s if ready else self._pace.probe_interval_s_unready)
+            await self._sleep(self._pace.probe_interval_s if self.ready else self._pace.probe_interval_s_unready)
 
     async def _probe_one(self, group: int, gate: asyncio.Semaphore) -> None:
         async with gate:

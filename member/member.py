@@ -43,6 +43,7 @@ ALONE_ELECTION_S = 0.02
 ALONE_TICK_S = 0.02
 PROBE_S = 0.02
 POLL_S = 0.005
+SERVE_S = 10.0  # that a gateway which begins to serve HTTP gets, to be as ready as the program's own
 REQUESTS_MAX = 1 << 16
 
 
@@ -131,7 +132,7 @@ class Member:
         self._wait(self._clear())
 
     def serve_http(self, host: str, port: int, *, auth: bool | None, insecure: bool) -> str:
-        """Serve HTTP, too; the URL.
+        """Serve HTTP, too; the URL. While the groups answer this program, the first request finds them, too.
 
         Args:
             host: where.
@@ -238,6 +239,11 @@ class Member:
         live = self._live
         served = await live.servers.enter_async_context(serving(settings, health_pace=_health_pace()))
         await served.server.accepting()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SERVE_S
+        own, new = live.gateway.health, served.gateway.health
+        while own.ready and not new.ready and loop.time() < end:  # noqa: ASYNC110 - readiness is asked for
+            await asyncio.sleep(POLL_S)
         live.served.append(served.gateway)
         return f"http://{format_address(served.server.host, served.server.port)}"
 

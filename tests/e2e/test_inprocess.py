@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,8 @@ def test_three_applications_form_a_cluster_that_survives_one(apps: list[App]) ->
     first.do("put", "a", {"x": 1})
     assert [app.do("get", "a") for app in (second, third)] == [{"x": 1}, {"x": 1}]
     port = int(second.do("serve_http").rpartition(":")[2])
-    client = Client(port)
-    assert client.get("a", "?with_ttl=true").data["value"] == {"x": 1}
-    client.close()
+    with closing(Client(port)) as client:
+        assert client.get("a", "?with_ttl=true").data["value"] == {"x": 1}
 
     first.kill()
     for key in range(9):  # in every group

@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import http.client
 import os
 import re
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import concord
 from concord import Concord, Member, StoreFailed, UnknownOutcome, open_async_member, open_member
 from member.settings import MemberSettings, gateway_settings, http_settings, node_settings
+from placement.watcher import MapWatcher
 from raft.disk import OsFile
 from tests.e2e.cluster import ROOT, free_port, wait_until
 
@@ -297,9 +299,22 @@ def test_a_wrong_argument_is_a_value_error_and_makes_nothing(tmp_path: Path) -> 
 def test_tokens_are_asked_for_where_it_was_said(tmp_path: Path) -> None:
     with alone(tmp_path / "data", durability="memory") as db:
         url = db.serve_http(auth=True)
-        with Concord(url, timeout=20) as client, pytest.raises(concord.Unauthorized):
-            client.get("a")
+        assert first_status(url) == 401
         assert db.get("a") is None
+
+
+def test_the_first_request_over_http_finds_the_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = MapWatcher.start
+    with alone(tmp_path / "data", durability="memory") as db:
+        monkeypatch.setattr(MapWatcher, "start", lambda self: asyncio.get_running_loop().call_later(0.3, begin, self))
+        assert first_status(db.serve_http()) == 404
+
+
+def first_status(url: str) -> int:
+    """What one request gets, without the retries of a client."""
+    with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
+        connection.request("GET", "/api/v1/kv/a")
+        return connection.getresponse().status
 
 
 def test_what_only_a_node_takes_is_refused_where_there_is_none() -> None:
