@@ -88,6 +88,39 @@ def test_a_cancelled_task_takes_no_lock_from_another() -> None:
     asyncio.run(main())
 
 
+class Registry:
+    """Knows no instance that is to be kept, and takes its time to register one a second time."""
+
+    def __init__(self) -> None:
+        self.verbs: list[str] = []
+        self.asked_again = asyncio.Event()
+
+    async def send(self, _: str, request: Request, _timeout_s: float) -> Response:
+        if request.method == "POST":
+            return refused(404, "NOT_FOUND")
+        if request.method == "PUT" and self.verbs:
+            self.asked_again.set()
+            await asyncio.sleep(0.05)
+        self.verbs.append(request.method)
+        return ok({"existed": True})
+
+    async def stream(self, base_url: str, request: Request, silence_s: float) -> AsyncStream:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_an_instance_is_not_taken_out_before_a_heartbeat_that_sets_it_again_has_ended() -> None:
+    async def main() -> None:
+        registry = Registry()
+        async with AsyncConcord(transport=registry) as client, client.service("s").register("i", "a", 1, ttl=1):
+            await registry.asked_again.wait()
+        assert registry.verbs == ["PUT", "PUT", "DELETE"]
+
+    asyncio.run(main())
+
+
 def test_what_is_settled_ends_before_who_is_cancelled_goes_on() -> None:
     async def main() -> None:
         begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
