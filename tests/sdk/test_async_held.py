@@ -1,6 +1,7 @@
 """A task that is cancelled leaves no lock behind: not while it asks for one, not while it gives one back."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
@@ -141,6 +142,32 @@ def test_what_is_settled_ends_before_who_is_cancelled_goes_on() -> None:
         assert ended.is_set()
 
     asyncio.run(main())
+
+
+def test_what_is_settled_and_fails_is_no_complaint_of_the_event_loop_when_who_asked_is_cancelled() -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            begun.set()
+            await may_end.wait()
+            raise NotImplementedError
+
+        task = asyncio.create_task(settled(work()))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=0.01)
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gc.collect()
+
+    asyncio.run(main())
+    gc.collect()
+    assert not complaints
 
 
 def test_a_second_cancellation_is_obeyed_at_once() -> None:
