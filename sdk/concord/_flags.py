@@ -50,7 +50,11 @@ class FlagCache:
 
     @property
     def age_s(self) -> float:
-        """Staleness: seconds since a gateway was last heard, normally under 10. What changed since then is not known."""
+        """Seconds since a gateway was last heard, normally under 10.
+
+        What changed since then is not known, nor what that gateway could not hear itself: it goes on saying that it is there
+        while it waits for a group.
+        """
         return self._age_s()
 
     @property

@@ -69,6 +69,8 @@ def test_an_instance_that_no_heartbeat_brings_back_is_noticed_when_the_cluster_a
     half_seconds = range(10 * SECOND_NS, 27 * SECOND_NS, SECOND_NS // 2)
     away = [listing(at_ns, number=None) for at_ns in half_seconds]
     assert list(judge_services.faults([STAY], away))
+    slow = listing(half_seconds[5] + 1, number=None, took_ns=3 * SECOND_NS)
+    assert list(judge_services.faults([STAY], [*away, slow]))  # another did not wait for a gateway
     assert not list(judge_services.faults([STAY], away[:8]))
     assert not list(judge_services.faults([STAY], [*away[:15], *away[18:]]))  # the cluster did not answer
     assert not list(judge_services.faults([STAY], [*away[:15], listing(half_seconds[15]), *away[16:]]))

@@ -78,7 +78,7 @@ def chaos(scene: Scene, minutes: float, processes: int, clients: int) -> None:
         wait_until(caller.is_whole, "the cluster is whole again", LAST_CALL_S)
         urls = [f"http://127.0.0.1:{scene.cluster.port}"]
         with Concord(urls) as client:
-            _wait_for_residents(client, {resident(number * clients) for number in range(processes)})
+            _wait_for_residents(scene, client, {resident(number * clients) for number in range(processes)})
             closing = [Written(key, PUT, END, client.put(key, END)) for key in ends]
         reports = workers.reports()
     caller.close()
@@ -90,14 +90,17 @@ def chaos(scene: Scene, minutes: float, processes: int, clients: int) -> None:
     _show(scene, report, nemesis.struck)
 
 
-def _wait_for_residents(client: Concord, names: set[str]) -> None:
+def _wait_for_residents(scene: Scene, client: Concord, names: set[str]) -> None:
     """Heartbeats have brought back what was away."""
     service = client.service(SERVICE)
 
     def are_there() -> bool:
         return names <= {one.instance for one in service.instances()}
 
-    wait_until(are_there, "the instances of all processes are listed", BACK_S)
+    try:
+        wait_until(are_there, "the instances of all processes are listed", BACK_S)
+    except AssertionError as error:
+        scene.violate(f"{error}: {sorted(names)}")
 
 
 def _listing(urls: list[str]) -> Listing:

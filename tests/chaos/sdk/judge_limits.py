@@ -42,6 +42,7 @@ def _in_a_window(takes: Iterable[Take], granted: Sequence[Take]) -> Iterator[str
         cost = sum(take.cost for take in granted if from_ns <= take.called_ns and take.returned_ns <= until_ns)
         if cost > one.limit:
             yield f"{one.name} gave {cost} of {one.limit} in the window of {one}"
+            return  # one of each limit says enough
 
 
 def _in_stretches(granted: Sequence[Take]) -> Iterator[str]:
@@ -55,7 +56,7 @@ def _in_stretches(granted: Sequence[Take]) -> Iterator[str]:
             window_ns = first.window_s * SECOND_NS
             if cost * window_ns > first.limit * (window_ns + stretch_ns):
                 yield f"{first.name} gave {cost} of {first.limit} from {first} to {last}"
-                break
+                return
 
 
 def _refused(takes: Sequence[Take]) -> Iterator[str]:
@@ -67,3 +68,4 @@ def _refused(takes: Sequence[Take]) -> Iterator[str]:
             )
             if used + one.cost <= one.limit:
                 yield f"{one.name} gave {used} of {one.limit} at most, and refused {one.cost}: {one}"
+                return
