@@ -185,7 +185,7 @@ class AsyncRegistration:
         driver = self._driver
         sent_at = driver.clock()
         await driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = AsyncKeeper(Heartbeat(self._ttl, sent_at), self._beat, driver.clock, lambda: None)
+        self._keeper = AsyncKeeper(Heartbeat(self._ttl, sent_at), self._whole_beat, driver.clock, lambda: None)
         return self
 
     async def __aexit__(
@@ -198,11 +198,16 @@ class AsyncRegistration:
             await self._keeper.stop()
         await self._driver.run(_coordination.deregister(self._service, self._instance.instance))
 
+    async def _whole_beat(self, left_s: float) -> None:
+        """One that is under way at the end is waited for: what it sets again must not come after what takes it out."""
+        await settled(self._beat(left_s))
+
     async def _beat(self, left_s: float) -> None:
         try:
             await self._driver.follow(_coordination.heartbeat(self._service, self._instance, self._ttl), left_s)
         except ConcordError as failure:
             _log.warning("the instance %s of %s had no heartbeat: %s", self._instance.instance, self._service, failure)
+            raise
 
 
 class AsyncService:

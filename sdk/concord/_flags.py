@@ -14,6 +14,9 @@ from concord._watching import Event
 
 T = TypeVar("T")
 
+END_S_MAX = 1.0
+"""That the end waits for the thread. While it connects to a gateway that says nothing it cannot be interrupted; it then ends by
+itself, and changes nothing any more."""
 _log = logging.getLogger("concord")
 
 
@@ -47,7 +50,11 @@ class FlagCache:
 
     @property
     def age_s(self) -> float:
-        """Staleness: seconds since a gateway was last heard, normally under 10. What changed since then is not known."""
+        """Seconds since a gateway was last heard, normally under 10.
+
+        What changed since then is not known, nor what that gateway could not hear itself: it goes on saying that it is there
+        while it waits for a group.
+        """
         return self._age_s()
 
     @property
@@ -82,7 +89,7 @@ class Flags(FlagCache):
     def __enter__(self) -> Self:
         self._thread.start()
         if not self._ready.wait(self._timeout_s):
-            self.close()
+            self._watch.close()
             raise Timeout(f"the flags were not there within {self._timeout_s} s")
         if self._error is not None:
             raise self._error
@@ -96,7 +103,7 @@ class Flags(FlagCache):
     def close(self) -> None:
         """Keep them fresh no more."""
         self._watch.close()
-        self._thread.join(self._timeout_s)
+        self._thread.join(END_S_MAX)
 
     def _run(self) -> None:
         try:

@@ -170,6 +170,7 @@ class Registration:
             self._driver.follow(_coordination.heartbeat(self._service, self._instance, self._ttl), left_s)
         except ConcordError as failure:
             _log.warning("the instance %s of %s had no heartbeat: %s", self._instance.instance, self._service, failure)
+            raise
 
 
 class Service:

@@ -11,7 +11,7 @@ _left: set[asyncio.Task[Any]] = set()
 
 
 async def settled(work: Coroutine[Any, Any, T]) -> T:
-    """Its result. Who is cancelled meanwhile waits for its end all the same, and is cancelled then.
+    """Its result. Who is cancelled meanwhile waits for its end all the same, and is cancelled then, however it ended.
 
     The work has to bound itself. A second cancellation is obeyed at once, and the work ends in the background.
     """
@@ -22,4 +22,6 @@ async def settled(work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at, or the event loop would complain that nobody did
         raise

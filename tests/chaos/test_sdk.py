@@ -10,6 +10,7 @@ import pytest
 
 from concord import ConcordError, ConnectionFailed, NotFound, ServerFault, Timeout, UnknownOutcome
 from tests.chaos.sdk import judge
+from tests.chaos.sdk.evidence import Evidence, Listing, Stay
 from tests.chaos.sdk.notes import Guarded, Held, Notes, Report
 from tests.e2e.cluster import ROOT
 from tests.linearizability import Kind, Operation
@@ -94,11 +95,13 @@ def test_a_read_has_no_unknown_outcome() -> None:
 
 
 def test_reports_add_up() -> None:
+    stay, listing = Stay(1, "i", 2, 3), Listing(4, 5)
     one, other = (
-        Report(faults=["a"], outcomes={"x": 1}, overrun_s=2.0),
-        Report(outcomes={"x": 2, "y": 1}, overrun_s=1.0),
+        Report(faults=["a"], outcomes={"x": 1}, overrun_s=2.0, evidence=Evidence(stays=[stay])),
+        Report(outcomes={"x": 2, "y": 1}, overrun_s=1.0, evidence=Evidence(stays=[stay], listings=[listing])),
     )
     whole = judge.merged([one, other])
+    assert whole.evidence == Evidence(stays=[stay, stay], listings=[listing])
     assert (whole.faults, whole.outcomes, whole.overrun_s) == (["a"], {"x": 3, "y": 1}, 2.0)
 
 
@@ -128,5 +131,13 @@ def test_both_clients_hold_their_word_for_some_seconds_of_chaos(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = msgspec.json.decode(written.read_bytes(), type=Figures)
-    wanted = ("strikes", "calls: done", "operations checked", "events told")
+    wanted = (
+        "strikes",
+        "calls: done",
+        "operations checked",
+        "events told",
+        "registrations",
+        "listings of the service",
+        "flags read from memory",
+    )
     assert all(float(str(figures[name])) > 0 for name in wanted), figures

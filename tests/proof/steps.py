@@ -174,7 +174,9 @@ STEPS = (
         "The Python clients while leaders die and gateways are restarted",
         "no call raises but what is documented, and `retryable` and `applied` are true; histories of all keys are linearizable; "
         "acknowledged increments count once, unknown ones once at most; transactions are seen whole, sections under a lock count once, "
-        "no write under an old fence is accepted; every watch is told each change once and in order",
+        "no write under an old fence is accepted; every watch is told each change once and in order; sessions last as long as was said, "
+        "limits give exactly what they have, instances are listed while they are kept and no longer, flags in memory never go back and "
+        "agree with the cluster once it is quiet",
         10,
         "minutes",
         _sdk,

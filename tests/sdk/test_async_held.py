@@ -1,6 +1,7 @@
 """A task that is cancelled leaves no lock behind: not while it asks for one, not while it gives one back."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
@@ -88,6 +89,39 @@ def test_a_cancelled_task_takes_no_lock_from_another() -> None:
     asyncio.run(main())
 
 
+class Registry:
+    """Knows no instance that is to be kept, and takes its time to register one a second time."""
+
+    def __init__(self) -> None:
+        self.verbs: list[str] = []
+        self.asked_again = asyncio.Event()
+
+    async def send(self, _: str, request: Request, _timeout_s: float) -> Response:
+        if request.method == "POST":
+            return refused(404, "NOT_FOUND")
+        if request.method == "PUT" and self.verbs:
+            self.asked_again.set()
+            await asyncio.sleep(0.05)
+        self.verbs.append(request.method)
+        return ok({"existed": True})
+
+    async def stream(self, base_url: str, request: Request, silence_s: float) -> AsyncStream:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_an_instance_is_not_taken_out_before_a_heartbeat_that_sets_it_again_has_ended() -> None:
+    async def main() -> None:
+        registry = Registry()
+        async with AsyncConcord(transport=registry) as client, client.service("s").register("i", "a", 1, ttl=1):
+            await registry.asked_again.wait()
+        assert registry.verbs == ["PUT", "PUT", "DELETE"]
+
+    asyncio.run(main())
+
+
 def test_what_is_settled_ends_before_who_is_cancelled_goes_on() -> None:
     async def main() -> None:
         begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -108,6 +142,32 @@ def test_what_is_settled_ends_before_who_is_cancelled_goes_on() -> None:
         assert ended.is_set()
 
     asyncio.run(main())
+
+
+def test_what_is_settled_and_fails_is_no_complaint_of_the_event_loop_when_who_asked_is_cancelled() -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            begun.set()
+            await may_end.wait()
+            raise NotImplementedError
+
+        task = asyncio.create_task(settled(work()))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=0.01)
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gc.collect()
+
+    asyncio.run(main())
+    gc.collect()
+    assert not complaints
 
 
 def test_a_second_cancellation_is_obeyed_at_once() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 import concord
-from concord._coordination import Grant, Permit, limit_acquire, take_lock, wait_for_permit
+from concord._coordination import Grant, Instance, Permit, heartbeat, limit_acquire, take_lock, wait_for_permit
 from concord._core import Plan, Sleep
 from concord._driver import Driver
 from concord._held import Keeper, Lock
 from concord._leases import Heartbeat, Lease
 from concord._transports import Request, Response, Stream
-from tests.sdk.fake import World, ok
+from tests.sdk.fake import SILENT, World, ok
 
 
 def test_a_lease_is_sure_from_the_sending_and_renewed_after_a_third() -> None:
@@ -32,6 +32,52 @@ def test_a_renewal_that_fails_is_tried_again_before_it_is_over() -> None:
         tries += 1
     assert 4 <= tries <= 40
     assert now == 3.0
+
+
+class OneIsSilent:
+    """A network in which one of three gateways takes all the time that it is given, and says nothing."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def send(self, url: str, _request: Request, timeout_s: float) -> Response:
+        if url == "http://a":
+            self._world.now += timeout_s
+            raise SILENT
+        self._world.now += 0.01
+        return ok({})
+
+    def stream(self, _url: str, _request: Request, _silence_s: float) -> Stream:
+        raise AssertionError("nobody watches")
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+@pytest.mark.parametrize("kind", [Lease, Heartbeat])
+@pytest.mark.parametrize("ttl_s", [1, 3, 10])
+def test_one_gateway_of_three_that_says_nothing_costs_nobody_what_he_holds(kind: type[Lease], ttl_s: int) -> None:
+    world = World(urls=("http://a", "http://b", "http://c"))
+    driver = Driver(world.core, OneIsSilent(world))
+    lease, failures = kind(ttl_s, world.now), 0
+    for _ in range(30):
+        world.now += lease.pause_s(world.now)
+        sent_at = world.now
+        assert sent_at < lease.sure_until
+        try:
+            driver.follow(heartbeat("s", Instance("i"), ttl_s), lease.left_s(sent_at))
+            lease.renewed(sent_at)
+        except concord.ConcordError:
+            lease.failed(world.now)
+            failures += 1
+    assert failures
+
+
+def test_a_heartbeat_that_fails_for_long_is_tried_again_soon_but_not_in_haste() -> None:
+    lease = Heartbeat(9.0, 0.0)
+    for now in (3.0, 9.0, 1000.0):
+        lease.failed(now)
+        assert lease.pause_s(now) == 1.0
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 A cluster of three nodes and three gateways; processes of clients, half of them threads with `Concord`, half tasks with
 `AsyncConcord`, which put, read, delete, touch, increment, compare, transact, list, write many, and add under locks, on keys that
-they share. Meanwhile leaders, gateways and nodes are killed, stopped for 0.1 to 5 seconds and restarted, one strike after the other.
+they share; that have sessions, take from limits, register instances of a service, and read flags from memory. Meanwhile leaders, gateways and nodes are killed, stopped for 0.1 to 5 seconds and restarted, one strike after the other.
 What must hold:
 
 - no call raises anything but what is documented for it, and `retryable` and `applied` are what is documented for that;
@@ -11,6 +11,11 @@ What must hold:
 - transactions are seen whole; sections under a lock count once, fences rise, no write under an old one is accepted;
 - a stale read knows what its own client wrote;
 - every watch is told each change of each key once and in order;
+- sessions are keys with histories: one that was saved is there as long as was said, and gone once it was deleted;
+- limits give exactly what they have: never more, and nothing is refused that must be there;
+- instances are listed for their ttl at least, while heartbeats come and get through, and not once they were taken out; those that
+  outlive all strikes are listed soon after;
+- flags in memory never go back, are not much older than they say, and agree with the cluster once it is quiet;
 - once nothing is struck any more, both clients read every key without an exception.
 """
 
@@ -24,10 +29,14 @@ from concord import AsyncConcord, Concord
 from concord.cli.console import table
 from tests import linearizability
 from tests.chaos.scene import Caller, Scene, parser, play, say
-from tests.chaos.sdk import judge
+from tests.chaos.sdk import judge, judge_flags, judge_limits, judge_services
+from tests.chaos.sdk.blocking import Blocking, driven
 from tests.chaos.sdk.crew import LAST_CALL_S, at_work
+from tests.chaos.sdk.evidence import Evidence, Listing
+from tests.chaos.sdk.household import SERVICE, list_instances, resident
+from tests.chaos.sdk.judge_services import BACK_S
 from tests.chaos.sdk.nemesis import Nemesis
-from tests.chaos.sdk.notes import Report
+from tests.chaos.sdk.notes import Notes, Report
 from tests.chaos.sdk.steps import WATCHED
 from tests.chaos.sdk.worker import END
 from tests.e2e.cluster import ROOT, wait_until
@@ -69,14 +78,37 @@ def chaos(scene: Scene, minutes: float, processes: int, clients: int) -> None:
         wait_until(caller.is_whole, "the cluster is whole again", LAST_CALL_S)
         urls = [f"http://127.0.0.1:{scene.cluster.port}"]
         with Concord(urls) as client:
+            _wait_for_residents(scene, client, {resident(number * clients) for number in range(processes)})
             closing = [Written(key, PUT, END, client.put(key, END)) for key in ends]
         reports = workers.reports()
     caller.close()
     report = judge.merged(reports)
     report.written += closing
+    report.evidence.listings.append(_listing(urls))
     final = read_back(urls, {one.key for one in report.operations})
     _judge(scene, report, final)
     _show(scene, report, nemesis.struck)
+
+
+def _wait_for_residents(scene: Scene, client: Concord, names: set[str]) -> None:
+    """Heartbeats have brought back what was away."""
+    service = client.service(SERVICE)
+
+    def are_there() -> bool:
+        return names <= {one.instance for one in service.instances()}
+
+    try:
+        wait_until(are_there, "the instances of all processes are listed", BACK_S)
+    except AssertionError as error:
+        scene.violate(f"{error}: {sorted(names)}")
+
+
+def _listing(urls: list[str]) -> Listing:
+    """The service when all have left it."""
+    notes = Notes(READER, 0.0)
+    with Concord(urls) as client:
+        driven(list_instances(Blocking(client), notes))
+    return notes.evidence.listings[0]
 
 
 def _groups(caller: Caller) -> int:
@@ -98,6 +130,9 @@ def _judge(scene: Scene, report: Report, final: list[Operation]) -> None:
         *judge.fences(report.held, report.guarded),
         *(f"a watch: {fault}" for seen in report.seen for fault in judge.watched(report.written, seen)),
         *(f"a watch: {fault}" for seen in report.seen for fault in judge.deletes(report.operations, seen)),
+        *judge_services.faults(report.evidence.stays, report.evidence.listings),
+        *judge_flags.faults(report.evidence.glances, report.operations),
+        *judge_limits.faults(report.evidence.takes),
     ):
         scene.violate(fault)
     began = time.monotonic()
@@ -133,6 +168,7 @@ def _show(scene: Scene, report: Report, struck: Counter[str]) -> None:
         "watches": len(report.seen),
         "watches that began anew": sum(len(seen) - 1 for seen in report.seen),
         "events told": sum(len(part) for seen in report.seen for part in seen),
+        **_shown_of(report.evidence, report.operations),
         "longest_over_a_deadline_s": report.overrun_s,
         "lost_lock_not_known_to_be_lost_s": judge.held_twice_s(report.held),
     }
@@ -141,6 +177,19 @@ def _show(scene: Scene, report: Report, struck: Counter[str]) -> None:
     ]
     say(table(["SDK", ""], rows, sys.stdout))
     say(table(["CALL", "TIMES"], [[name, f"{n:,}"] for name, n in sorted(report.outcomes.items())], sys.stdout))
+
+
+def _shown_of(evidence: Evidence, operations: list[Operation]) -> dict[str, float]:
+    allowed = Counter(take.is_allowed for take in evidence.takes)
+    return {
+        "registrations": len(evidence.stays),
+        "listings of the service": len(evidence.listings),
+        "permits given": allowed[True],
+        "permits refused": allowed[False],
+        "flags read from memory": len(evidence.glances),
+        "longest_a_flag_was_older_than_its_age_s": judge_flags.behind_s(evidence.glances, operations),
+        "longest_an_instance_was_away_s": judge_services.longest_absence_s(evidence.stays, evidence.listings),
+    }
 
 
 def main() -> int:

@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
-from concord import AsyncConcord, Concord, Consistency, Entry, Read, Txn, TxnResult, Written
-from concord._held import Lock
+from concord import AsyncConcord, Concord, Consistency, Entry, Instance, Permit, Read, Txn, TxnResult, Written
+from concord._coordination import Algorithm
+from concord._flags import FlagCache
+from concord._held import Limiter, Lock, Registration, Service
+from concord._sessions import Sessions
 
 
 class Blocking:
@@ -53,6 +56,71 @@ class Blocking:
     async def lock(self, name: str, *, ttl: int, wait: float) -> AsyncIterator[Lock]:
         with self._client.lock(name, ttl=ttl, wait=wait) as lock:
             yield lock
+
+    @asynccontextmanager
+    async def flags(self, prefix: str) -> AsyncIterator[FlagCache]:
+        with self._client.flags(prefix) as flags:
+            yield flags
+
+    def sessions(self, *, ttl: int = 1800) -> "BlockingSessions":
+        return BlockingSessions(self._client.sessions(ttl=ttl))
+
+    def limiter(self, name: str, limit: int, window: int, *, algorithm: Algorithm) -> "BlockingLimiter":
+        return BlockingLimiter(self._client.limiter(name, limit, window, algorithm=algorithm))
+
+    def service(self, name: str) -> "BlockingService":
+        return BlockingService(self._client.service(name))
+
+
+class BlockingSessions:
+    """Its sessions."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self.key = sessions.key
+
+    async def create(self, data: object) -> str:
+        return self._sessions.create(data)
+
+    async def load(self, session: str) -> Any:
+        return self._sessions.load(session)
+
+    async def save(self, session: str, data: object) -> None:
+        self._sessions.save(session, data)
+
+    async def touch(self, session: str) -> bool:
+        return self._sessions.touch(session)
+
+    async def delete(self, session: str) -> None:
+        self._sessions.delete(session)
+
+
+class BlockingLimiter:
+    """A limiter of its."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    async def acquire(self, cost: int) -> Permit:
+        return self._limiter.acquire(cost)
+
+    async def wait(self, cost: int, *, wait: float) -> Permit:
+        return self._limiter.wait(cost, wait=wait)
+
+
+class BlockingService:
+    """A service of its."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @asynccontextmanager
+    async def register(self, instance: str, address: str, port: int, **options: Any) -> AsyncIterator[Registration]:
+        with self._service.register(instance, address, port, **options) as registration:
+            yield registration
+
+    async def instances(self) -> list[Instance]:
+        return self._service.instances()
 
 
 Client: TypeAlias = AsyncConcord | Blocking

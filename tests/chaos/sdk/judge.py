@@ -19,6 +19,7 @@ def merged(reports: Iterable[Report]) -> Report:
     for report in reports:
         for name in ("operations", "written", "seen", "held", "guarded", "faults"):
             setattr(whole, name, getattr(whole, name) + getattr(report, name))
+        whole.evidence.add(report.evidence)
         whole.outcomes = dict(Counter(whole.outcomes) + Counter(report.outcomes))
         whole.overrun_s = max(whole.overrun_s, report.overrun_s)
     return whole

@@ -20,6 +20,7 @@ from concord import (
     Unavailable,
     UnknownOutcome,
 )
+from tests.chaos.sdk.evidence import Evidence
 from tests.linearizability import Kind, Operation, Scalar
 from tests.linearizability.operation import Answer
 from tests.linearizability.watching import Told, Written
@@ -68,6 +69,7 @@ class Report(msgspec.Struct):
         seen: the watches' events; a watch that had to begin anew has more than one list.
         held: locks.
         guarded: writes under their fences.
+        evidence: of services, flags and limiters.
         outcomes: how often each call came to each end.
         faults: promises that were broken before anybody looked at the whole.
         overrun_s: the longest that a call took over its deadline.
@@ -78,6 +80,7 @@ class Report(msgspec.Struct):
     seen: list[list[list[Told]]] = []
     held: list[Held] = []
     guarded: list[Guarded] = []
+    evidence: Evidence = msgspec.field(default_factory=Evidence)
     outcomes: dict[str, int] = {}
     faults: list[str] = []
     overrun_s: float = 0.0
@@ -97,6 +100,7 @@ class Notes:
         self.written: list[Written] = []
         self.held: list[Held] = []
         self.guarded: list[Guarded] = []
+        self.evidence = Evidence()
         self.outcomes: Counter[str] = Counter()
         self.faults: list[str] = []
         self.overrun_s = 0.0
@@ -128,7 +132,14 @@ class Notes:
         )
 
     async def ask(
-        self, what: str, call: Awaitable[T], writes: Sequence[Operation] = (), refusals: Refusals = ()
+        self,
+        what: str,
+        call: Awaitable[T],
+        writes: Sequence[Operation] = (),
+        refusals: Refusals = (),
+        *,
+        is_write: bool = False,
+        more_s: float = 0.0,
     ) -> T | ConcordError:
         """The result of a call, or how it failed.
 
@@ -137,13 +148,15 @@ class Notes:
             call: made, and not begun.
             writes: what it does if it is done; noted with an unknown outcome when that is all that is known.
             refusals: exceptions by which it may be refused, beside those of any time.
+            is_write: whether its outcome may stay unknown though it has no `writes`.
+            more_s: what it may take on top of its deadline.
         """
         self.called_ns = time.monotonic_ns()
         try:
             result = await call
         except ConcordError as error:
-            self._returned()
-            self.failed(what, error, refusals, is_write=bool(writes))
+            self._returned(more_s)
+            self.failed(what, error, refusals, is_write=is_write or bool(writes))
             if error.applied == "unknown":
                 self.operations.extend(writes)
             return error
@@ -151,13 +164,14 @@ class Notes:
             self.outcomes[f"{what}: cancelled"] += 1
             self.operations.extend(writes)
             raise
-        self._returned()
+        self._returned(more_s)
         self.outcomes[f"{what}: done"] += 1
         return result
 
-    def _returned(self) -> None:
+    def _returned(self, more_s: float) -> None:
         self.returned_ns = time.monotonic_ns()
-        self.overrun_s = max(self.overrun_s, (self.returned_ns - self.called_ns) / 1e9 - self._timeout_s)
+        took_s = (self.returned_ns - self.called_ns) / 1e9
+        self.overrun_s = max(self.overrun_s, took_s - self._timeout_s - more_s)
 
     def failed(self, what: str, error: ConcordError, refusals: Refusals, *, is_write: bool) -> None:
         """A call has raised: is that documented, and does the exception say what is documented?"""

@@ -15,7 +15,7 @@ from tests.linearizability import Kind
 from tests.linearizability.watching import DELETE, PUT, Written
 
 PERIOD_S = 20.0
-PLAIN_KEYS, MORTAL_KEYS, COUNTERS, OWN_KEYS = 16, 6, 4, 4
+PLAIN_KEYS, MORTAL_KEYS, COUNTERS, OWN_KEYS, FLAG_NAMES = 16, 6, 4, 4, 4
 TTL_S_MAX = 4
 BY_MAX = 9
 OWN_MORTAL, OWN_DELETED = 0.1, 0.2  # shares of the writes to watched keys
@@ -35,7 +35,11 @@ class Keys:
     @property
     def prefix(self) -> str:
         """That of all keys of the present period."""
-        return f"p{int((time.monotonic_ns() - self._began_ns) / 1e9 / PERIOD_S)}"
+        return f"p{self._period}"
+
+    @property
+    def _period(self) -> int:
+        return int((time.monotonic_ns() - self._began_ns) / 1e9 / PERIOD_S)
 
     @property
     def plain(self) -> list[str]:
@@ -50,6 +54,15 @@ class Keys:
     def counter(self, rng: random.Random) -> str:
         """A number."""
         return f"{self.prefix}/c{rng.randrange(COUNTERS)}"
+
+    def flag(self, rng: random.Random, *, back_max: int = 0) -> str:
+        """The name of a flag of the present period, or of one at most so many before."""
+        period = self._period
+        return f"p{max(0, period - rng.randint(0, back_max))}/{rng.randrange(FLAG_NAMES)}"
+
+    def all_flags(self) -> list[str]:
+        """The names of all flags so far."""
+        return [f"p{period}/{number}" for period in range(self._period + 1) for number in range(FLAG_NAMES)]
 
 
 class Single:
@@ -93,13 +106,14 @@ class Single:
         return f"{key}={self.notes.client}.{self.numbers}"
 
     async def put(self) -> None:
-        await self._put(self.rng.choice(self.keys.plain))
+        await self.write(self.rng.choice(self.keys.plain))
 
     async def put_mortal(self) -> None:
         ttl_s = self.rng.randint(1, TTL_S_MAX) if self.rng.random() < 0.8 else None
-        await self._put(self.keys.mortal(self.rng), ttl_s)
+        await self.write(self.keys.mortal(self.rng), ttl_s)
 
-    async def _put(self, key: str, ttl_s: int | None = None) -> None:
+    async def write(self, key: str, ttl_s: int | None = None) -> None:
+        """Put a key to a new value."""
         value = self.value(key)
         opened = self.notes.opened(Kind.PUT, key, value, ttl_s)
         revision = await self.notes.ask("put", self.client.put(key, value, ttl=ttl_s), [opened])
@@ -122,7 +136,10 @@ class Single:
         return found
 
     async def delete(self) -> None:
-        key = self.rng.choice(self.keys.plain)
+        await self.remove(self.rng.choice(self.keys.plain))
+
+    async def remove(self, key: str) -> None:
+        """Delete a key."""
         opened = self.notes.opened(Kind.DELETE, key)
         was_there = await self.notes.ask("delete", self.client.delete(key), [opened])
         if isinstance(was_there, bool):

@@ -17,6 +17,8 @@ import msgspec
 
 from concord import AsyncConcord, Concord, ConcordError, Event
 from tests.chaos.sdk.blocking import Blocking, Client, driven, pause
+from tests.chaos.sdk.helpers import Helpers
+from tests.chaos.sdk.household import Household
 from tests.chaos.sdk.notes import Notes, Report
 from tests.chaos.sdk.steps import WATCHED, Keys, Single
 from tests.chaos.sdk.together import Together
@@ -79,10 +81,11 @@ class Sight:
         return not self._left
 
 
-async def live(single: Single, sleep: Callable[[float], Awaitable[None]], until_ns: int) -> None:
+async def live(single: Single, household: Household, sleep: Callable[[float], Awaitable[None]], until_ns: int) -> None:
     """One client, until it is time."""
     notes, rng = single.notes, single.rng
-    steps, weights = zip(*single.weighted(), *Together(single, sleep).weighted(), strict=True)
+    together, helpers = Together(single, sleep), Helpers(single, sleep, household)
+    steps, weights = zip(*single.weighted(), *together.weighted(), *helpers.weighted(), strict=True)
     while time.monotonic_ns() < until_ns:
         step = rng.choices(steps, weights)[0]
         try:
@@ -112,10 +115,12 @@ def work_in_threads(orders: Orders) -> Report:
         except ConcordError as error:
             faults.append(f"a watch raised {error!r}")
 
+    home = Household(Blocking(shared[0]), orders.first, Notes(orders.first, TIMEOUTS_S[0]), pause)
+    driven(home.open())
     watcher = threading.Thread(target=look)
     watcher.start()
     until_ns = _wait_for_the_others(sight)
-    threads = [threading.Thread(target=driven, args=(live(one, pause, until_ns),)) for one in singles]
+    threads = [threading.Thread(target=driven, args=(live(one, home, pause, until_ns),)) for one in singles]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -124,9 +129,10 @@ def work_in_threads(orders: Orders) -> Report:
     watcher.join(WATCH_TIMEOUT_S)
     watch.close()
     watcher.join()
+    driven(home.close(Keys(orders.began_ns).all_flags()))
     for client in shared:
         client.close()
-    return _reported([single.notes for single in singles], sight, faults)
+    return _reported([home.notes, *(single.notes for single in singles)], sight, faults)
 
 
 async def work_in_tasks(orders: Orders) -> Report:
@@ -144,19 +150,22 @@ async def work_in_tasks(orders: Orders) -> Report:
         except ConcordError as error:
             faults.append(f"a watch raised {error!r}")
 
+    home = Household(shared[0], orders.first, Notes(orders.first, TIMEOUTS_S[0]), asyncio.sleep)
+    await home.open()
     watcher = asyncio.create_task(look())
     until_ns = await asyncio.to_thread(_wait_for_the_others, sight)
     async with asyncio.TaskGroup() as group:
         for single in singles:
-            group.create_task(live(single, asyncio.sleep, until_ns))
+            group.create_task(live(single, home, asyncio.sleep, until_ns))
     _say("done")
     try:
         await asyncio.wait_for(watcher, WATCH_TIMEOUT_S)
     except TimeoutError:
         faults.append(f"a watch has not told everything within {WATCH_TIMEOUT_S} s")
+    await home.close(Keys(orders.began_ns).all_flags())
     for client in shared:
         await client.close()
-    return _reported([single.notes for single in singles], sight, faults)
+    return _reported([home.notes, *(single.notes for single in singles)], sight, faults)
 
 
 def _wait_for_the_others(sight: Sight) -> int:
@@ -179,6 +188,7 @@ def _reported(notes: Sequence[Notes], sight: Sight, faults: list[str]) -> Report
         report.written += one.written
         report.held += one.held
         report.guarded += one.guarded
+        report.evidence.add(one.evidence)
         report.faults += one.faults
         report.overrun_s = max(report.overrun_s, one.overrun_s)
         for name, count in one.outcomes.items():
