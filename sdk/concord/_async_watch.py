@@ -11,7 +11,7 @@ from concord._errors import ConcordError
 from concord._responses import error_of
 from concord._sse import StreamError
 from concord._transports import AsyncStream, Response, TransportError
-from concord._watching import SILENCE_S, Event, Watching, foreign
+from concord._watching import ALIVE, ALIVE_S, SILENCE_S, Event, Watching, foreign
 
 T = TypeVar("T")
 
@@ -78,6 +78,8 @@ class AsyncWatch(Generic[T]):
 
     async def _connection(self, url: str) -> AsyncIterator[Event[T]]:
         core, watching = self._driver.core, self._watching
+        if len(core.endpoints) > 1:
+            await self._driver.transport.send(url, ALIVE, ALIVE_S)
         request = watching.request(dict(core.headers))
         self._stream = stream = await self._driver.transport.stream(url, request, SILENCE_S)
         if stream.status != 200:

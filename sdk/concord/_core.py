@@ -162,7 +162,7 @@ class _Attempts(Generic[T]):
         core = self._core
         for attempt in itertools.count(1):
             url = core.endpoints.choose(core.clock())
-            heard = yield self._send(url)
+            heard = yield self._send(url, attempt)
             try:
                 answered = self._take(url, heard)
                 error = self._call.unfinished(answered.result) if self._call.unfinished else None
@@ -178,14 +178,22 @@ class _Attempts(Generic[T]):
                 yield Sleep(wait_s)
         raise AssertionError  # the loop has no end of its own
 
-    def _send(self, url: str) -> Send:
+    def _send(self, url: str, attempt: int) -> Send:
         call = self._call
         left_s = max(0.001, self._deadline - self._core.clock())
         timeout_s = min(left_s, ATTEMPT_S_MAX + call.wait_s)
+        if self._another_may_be_asked(attempt):
+            timeout_s = min(timeout_s, (left_s + call.wait_s) / 2)
         server_s = min(TIMEOUT_S_MAX, max(timeout_s - call.wait_s, timeout_s / 2) * SERVER_SHARE)
         headers = {**self._headers, "x-concord-timeout-ms": str(max(1, int(server_s * 1000)))}
         request = call.request
         return Send(url, Request(request.method, request.target, headers, request.body), timeout_s)
+
+    def _another_may_be_asked(self, attempt: int) -> bool:
+        """Whether an attempt that gets no answer leaves a gateway that was not asked: then it leaves time for it, too."""
+        attempts_max = self._core.retry.attempts_max
+        is_last = attempt >= len(self._core.endpoints) or attempt == attempts_max
+        return self._call.is_repeatable and not is_last
 
     def _take(self, url: str, heard: Heard) -> _Answered[T]:
         core, call = self._core, self._call

@@ -11,7 +11,7 @@ from concord._errors import ConcordError
 from concord._responses import error_of
 from concord._sse import StreamError
 from concord._transports import Response, Stream, TransportError
-from concord._watching import SILENCE_S, Event, Watching, foreign
+from concord._watching import ALIVE, ALIVE_S, SILENCE_S, Event, Watching, foreign
 
 T = TypeVar("T")
 
@@ -81,6 +81,8 @@ class Watch(Generic[T]):
 
     def _connection(self, url: str) -> Iterator[Event[T]]:
         core, watching = self._driver.core, self._watching
+        if len(core.endpoints) > 1:
+            self._driver.transport.send(url, ALIVE, ALIVE_S)
         request = watching.request(dict(core.headers))
         self._stream = stream = self._driver.transport.stream(url, request, SILENCE_S)
         if stream.status != 200:

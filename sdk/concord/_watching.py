@@ -24,6 +24,9 @@ Kind: TypeAlias = Literal["state", "synced", "put", "delete", "expired"]
 
 SILENCE_S = 25.0
 """Without a byte, a connection counts as lost: gateways send a heartbeat every 10 seconds."""
+ALIVE = Request("GET", "/livez")
+"""Asked of a gateway before a stream is, where there is another: one that says nothing is known by it after ALIVE_S, not SILENCE_S."""
+ALIVE_S = 3.0
 _KEYED: dict[str, Kind] = {"state": "state", "put": "put", "delete": "delete", "expired": "expired"}
 
 _data = msgspec.json.Decoder(Found)

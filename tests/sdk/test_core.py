@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import pytest
 
 import concord
@@ -74,6 +75,23 @@ def test_the_deadline_is_one_for_all_attempts() -> None:
         int(ms) < send.timeout_s * 1000
         for ms, send in zip(world.header("x-concord-timeout-ms"), world.sent, strict=True)
     )
+
+
+def test_an_attempt_leaves_time_for_the_gateways_that_were_not_asked() -> None:
+    world = World(SILENT, SILENT, VALUE, urls=("http://a", "http://b", "http://c"))
+    world.costs_s = 3.0
+    world.run(read(), 10.0)
+    first, second, third = [send.timeout_s for send in world.sent]
+    assert first == 5.0
+    assert 3.3 < second <= 3.5
+    assert 3.8 < third <= 4.0  # nobody is left to be asked
+
+
+@pytest.mark.parametrize(("retry", "is_repeatable"), [(Retry(attempts_max=1), True), (Retry(), False)])
+def test_an_attempt_after_which_there_is_none_takes_all_of_the_time(retry: Retry, *, is_repeatable: bool) -> None:
+    world = World(VALUE, urls=("http://a", "http://b"), retry=retry)
+    world.run(msgspec.structs.replace(read(), is_repeatable=is_repeatable), 8.0)
+    assert world.sent[0].timeout_s == 8.0
 
 
 def test_attempts_are_counted() -> None:
