@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.caller import GroupCaller
 from gateway.data_limits import LIMIT_READ_BYTES
-from gateway.errors import ApiCode, ApiError
+from gateway.errors import ApiCode, ApiError, OwnFailure
 from gateway.fanout import Outcome, Part, place, select, split
 from gateway.idempotency import Once
 from gateway.operation_ids import OperationIds
@@ -41,8 +41,8 @@ from wire.operations import keys_of
 REROUTE_FIRST_S = 0.01
 REROUTE_MAX_S = 0.25
 
-_NO_MAP = Failure(Code.UNAVAILABLE, "no cluster map yet, or a slot without a group", retry_after_ms=1000)
-_MOVING = Failure(Code.UNAVAILABLE, "the key is on its way to another group", retry_after_ms=1000)
+_NO_MAP = OwnFailure(Code.UNAVAILABLE, "no cluster map yet, or a slot without a group")
+_MOVING = OwnFailure(Code.UNAVAILABLE, "the key is on its way to another group")
 _FORGOTTEN = Failure(Code.UNKNOWN, "the operation id was already given up", Applied.UNKNOWN)
 
 

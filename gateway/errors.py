@@ -205,8 +205,14 @@ def invalid(message: str) -> ApiError:
     return ApiError(ApiCode.INVALID_REQUEST, message)
 
 
+class OwnFailure(Failure, frozen=True):
+    """A failure that this gateway found by itself, before it asked a node: clients are told its message."""
+
+
 def from_failure(failure: Failure) -> ApiError:
-    """What a client is told about a failed RPC after all retries; the wire's message stays inside."""
+    """What a client is told about a failed RPC after all retries; a message that came by the wire stays inside."""
+    if isinstance(failure, OwnFailure):
+        return ApiError(ApiCode.CLUSTER_UNAVAILABLE, failure.message)
     unknown = failure.applied is not Applied.NO
     if unknown:
         return ApiError(
