@@ -41,7 +41,7 @@ from wire.operations import keys_of
 REROUTE_FIRST_S = 0.01
 REROUTE_MAX_S = 0.25
 
-_NO_MAP = OwnFailure(Code.UNAVAILABLE, "no cluster map yet, or a slot without a group")
+NO_MAP = OwnFailure(Code.UNAVAILABLE, "no cluster map yet, or a slot without a group")
 _MOVING = OwnFailure(Code.UNAVAILABLE, "the key is on its way to another group")
 _FORGOTTEN = Failure(Code.UNKNOWN, "the operation id was already given up", Applied.UNKNOWN)
 
@@ -190,7 +190,7 @@ class Cluster:
     async def _settle(self, part: Part, send: _Send, outcomes: list[Outcome]) -> None:
         results: Sequence[Outcome]
         if part.group == NO_GROUP:
-            results = [_NO_MAP] * len(part.positions)
+            results = [NO_MAP] * len(part.positions)
         else:
             try:
                 results = await send(part)

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway import answers, bodies, media
 from gateway.answers import Answer, Header
-from gateway.cluster import Cluster, Observed, check_size
+from gateway.cluster import NO_MAP, Cluster, Observed, check_size
 from gateway.conditions import with_headers
 from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError, from_failure, invalid, item_code
@@ -148,7 +148,7 @@ class KeyValue:
 
     async def _merge(self, query: ListQuery, bytes_max: int, deadline: float) -> Merge:
         if not self._router.complete:
-            raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, "no cluster map yet, or a slot without a group")
+            raise from_failure(NO_MAP)
         merge = Merge(query, self._router.serving_groups(), bytes_max)
         try:
             while wanted := merge.wanted():
