@@ -12,7 +12,7 @@ from gateway.answers import Answer, Header
 from gateway.cluster import NO_MAP, Cluster, Observed, check_size
 from gateway.conditions import with_headers
 from gateway.data_limits import DataLimits
-from gateway.errors import ApiCode, ApiError, from_failure, invalid, item_code
+from gateway.errors import from_failure, invalid, item_code
 from gateway.fanout import Outcome
 from gateway.idempotency import once_of
 from gateway.listing import ListQuery, Merge
