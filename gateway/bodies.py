@@ -5,7 +5,8 @@ leaves out is checked here, namely UTF-8 and the depth. Unknown fields are refus
 silently ignored is worse than an error. Every message names the field and, in a bulk request, the item.
 """
 
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -28,7 +29,10 @@ from wire.messages import (
 )
 
 T = TypeVar("T")
+EntryT = TypeVar("EntryT")
+ItemT = TypeVar("ItemT")
 BulkT = TypeVar("BulkT", Put, Delete, Touch)
+_Take: TypeAlias = Callable[[EntryT, str, DataLimits], ItemT]
 
 
 class Ttl(Positive):
@@ -155,14 +159,8 @@ def parse_bulk_put(body: bytes, limits: DataLimits) -> Bulk[Put]:
         ApiError: INVALID_REQUEST, INVALID_KEY, VALUE_TOO_LARGE, BATCH_TOO_LARGE.
     """
     parsed = decode(_bulk_put, body)
-    entries = parsed.operations
-    check_count(len(entries), "operations", limits)
-    items = []
-    for index, entry in enumerate(entries):
-        where = f"operations[{index}]."
-        check_key(entry.key, where + "key", limits)
-        items.append(put_item(entry.key, where, entry, limits))
-    return Bulk(Put(items), parsed.atomic)
+    check_count(len(parsed.operations), "operations", limits)
+    return Bulk(Put(_each(parsed.operations, "operations", _put_entry, limits)), parsed.atomic)
 
 
 def parse_bulk_touch(body: bytes, limits: DataLimits) -> Bulk[Touch]:
@@ -172,14 +170,8 @@ def parse_bulk_touch(body: bytes, limits: DataLimits) -> Bulk[Touch]:
         ApiError: INVALID_REQUEST, INVALID_KEY, BATCH_TOO_LARGE.
     """
     parsed = decode(_bulk_touch, body)
-    entries = parsed.operations
-    check_count(len(entries), "operations", limits)
-    items = []
-    for index, entry in enumerate(entries):
-        where = f"operations[{index}]."
-        check_key(entry.key, where + "key", limits)
-        items.append(touch_item(entry.key, where, entry, limits))
-    return Bulk(Touch(items), parsed.atomic)
+    check_count(len(parsed.operations), "operations", limits)
+    return Bulk(Touch(_each(parsed.operations, "operations", _touch_entry, limits)), parsed.atomic)
 
 
 def parse_bulk_delete(body: bytes, limits: DataLimits) -> Bulk[Delete]:
@@ -190,13 +182,8 @@ def parse_bulk_delete(body: bytes, limits: DataLimits) -> Bulk[Delete]:
     """
     parsed = decode(_bulk_delete, body)
     check_count(len(parsed.keys), "keys", limits)
-    keys: list[str] = []
-    conditions: list[Condition | None] = []
-    for index, entry in enumerate(parsed.keys):
-        key = entry if isinstance(entry, str) else entry.key
-        check_key(key, f"keys[{index}]", limits)
-        keys.append(key)
-        conditions.append(None if isinstance(entry, str) else entry.condition(f"keys[{index}].", limits))
+    keys = [entry if isinstance(entry, str) else entry.key for entry in parsed.keys]
+    conditions = _each(parsed.keys, "keys", _delete_entry, limits)
     return Bulk(Delete(keys, conditions if any(conditions) else []), parsed.atomic)
 
 
@@ -208,9 +195,42 @@ def parse_bulk_get(body: bytes, limits: DataLimits) -> BulkGetBody:
     """
     parsed = decode(_bulk_get, body)
     check_count(len(parsed.keys), "keys", limits)
-    for index, key in enumerate(parsed.keys):
-        check_key(key, f"keys[{index}]", limits)
+    _each(parsed.keys, "keys", _key_entry, limits)
     return parsed
+
+
+def _each(entries: Sequence[EntryT], field: str, take: _Take[EntryT, ItemT], limits: DataLimits) -> list[ItemT]:
+    """What `take` makes of each entry of a bulk request. Where one stands is put into words only when it is refused.
+
+    Raises:
+        ApiError: as `take` does.
+    """
+    try:
+        return [take(entry, "", limits) for entry in entries]
+    except ApiError:
+        return [take(entry, f"{field}[{index}].", limits) for index, entry in enumerate(entries)]
+
+
+def _put_entry(entry: _PutEntry, where: str, limits: DataLimits) -> PutItem:
+    check_key(entry.key, where + "key", limits)
+    return put_item(entry.key, where, entry, limits)
+
+
+def _touch_entry(entry: _TouchEntry, where: str, limits: DataLimits) -> TouchItem:
+    check_key(entry.key, where + "key", limits)
+    return touch_item(entry.key, where, entry, limits)
+
+
+def _delete_entry(entry: str | _DeleteEntry, where: str, limits: DataLimits) -> Condition | None:
+    if isinstance(entry, str):
+        _key_entry(entry, where, limits)
+        return None
+    _key_entry(entry.key, where, limits)
+    return entry.condition(where, limits)
+
+
+def _key_entry(key: str, where: str, limits: DataLimits) -> None:
+    check_key(key, where.removesuffix("."), limits)
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -37,10 +37,11 @@ class Conditional(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             ApiError: INVALID_REQUEST, VALUE_TOO_LARGE.
         """
         asked = self.if_value
+        if asked is msgspec.UNSET and self.if_absent is None and self.if_revision is None and self.if_fence is None:
+            return None
         value = None if isinstance(asked, msgspec.UnsetType) else json_value(asked, where + "if_value", limits)
         exists = None if self.if_absent is None else not self.if_absent
-        found = Condition(exists, _plain(self.if_revision), value, _plain(self.if_fence))
-        return None if found == _NOTHING else found
+        return Condition(exists, _plain(self.if_revision), value, _plain(self.if_fence))
 
 
 _NOTHING = Condition()

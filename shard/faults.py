@@ -43,6 +43,7 @@ LIMIT_CONTENT_TYPE_BYTES = 255
 LIMIT_OWNER_BYTES = 255
 LIMIT_IDEMPOTENCY_BYTES = 255
 TTL_MS_MIN = 1_000
+_KEY_CHARACTERS = LIMIT_KEY_BYTES // 4  # so many always fit
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _REVISIONS = range(1 << 63)
 _NO_REVISION = "a revision and a fence are in 0..2^63 - 1"
@@ -178,6 +179,9 @@ def _of_key(key: str) -> str:
 
 
 def _of_put(item: PutItem) -> str:
+    has_more = item.ttl_ms or item.content_type or item.condition is not None
+    if not has_more and 0 < len(item.key) <= _KEY_CHARACTERS and len(item.value) <= LIMIT_VALUE_BYTES:
+        return ""  # nearly always, and this is asked of every item
     if len(item.content_type) > LIMIT_CONTENT_TYPE_BYTES:
         return f"a content type has at most {LIMIT_CONTENT_TYPE_BYTES} characters"
     return (
