@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,8 +55,20 @@ def _commit(generated: Path) -> str:
     return f"{commit} with uncommitted changes" if changed else commit
 
 
+def python_build() -> str:
+    """The version of this Python and how it was built, which is worth a tenth of an operation's time (docs/performance.md).
+
+    A distribution's own lies under /usr and does not tell how it was optimized, so the distribution is named.
+    """
+    version = f"Python {platform.python_version()}"
+    if sys.base_prefix == "/usr":
+        return f"{version} of {platform.freedesktop_os_release()['NAME']}"
+    is_optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return f"{version} built {'with' if is_optimized else 'without'} optimizations"
+
+
 def _versions() -> str:
-    parts = [f"Concord {importlib.metadata.version('concord')}", f"Python {platform.python_version()}"]
+    parts = [f"Concord {importlib.metadata.version('concord')}", python_build()]
     parts += [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
     said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()  # exits with 1
     return ", ".join([*parts, " ".join(said[:2])])

@@ -1,5 +1,8 @@
 """The page says what was measured, beside what, by which command, and with which spread."""
 
+import platform
+import sys
+import sysconfig
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -8,7 +11,7 @@ import pytest
 from loadtest.dialects import Operation
 from loadtest.figures import Latencies
 from loadtest.plot import LESS, MORE, Bar, ratios
-from loadtest.provenance import Provenance, field_of, filesystem_of
+from loadtest.provenance import Provenance, field_of, filesystem_of, python_build
 from loadtest.report import HEADINGS, Measurement, markdown_table, median, page, ratio_bars, row
 from loadtest.workloads import Workload
 
@@ -111,3 +114,21 @@ def test_the_first_value_of_a_field_is_taken() -> None:
     text = "processor\t: 0\nmodel name\t: A: B\nmodel name\t: C\n"
     assert field_of(text, "model name") == "A: B"
     assert field_of(text, "bogomips") == ""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "arguments", "says"),
+    [
+        ("/usr", "", "of Debian GNU/Linux"),
+        ("/opt/python", "'--enable-optimizations' '--with-lto'", "built with optimizations"),
+        ("/opt/python", None, "built without optimizations"),
+    ],
+)
+def test_the_page_says_how_its_python_was_built(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, arguments: str | None, says: str
+) -> None:
+    monkeypatch.setattr(sys, "base_prefix", prefix)
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"NAME": "Debian GNU/Linux"})
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _name: arguments)
+
+    assert python_build() == f"Python {platform.python_version()} {says}"
