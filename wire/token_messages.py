@@ -65,11 +65,13 @@ class WatchTokensRequest(msgspec.Struct, frozen=True, array_like=True):
     """Long poll: answered by placement's leader with a table newer than `revision`, or with the present one after `wait_ms`.
 
     Either way the leader has made sure, after the request came, that it leads: no change that was answered before the
-    request was sent is missing.
+    request was sent is missing. `watcher` tells those apart who ask, so that a revocation can wait for each of them; 0: one that
+    says not who it is.
     """
 
     revision: int
     wait_ms: int
+    watcher: int = 0
 
 
 class CreateTokenRequest(msgspec.Struct, frozen=True, array_like=True):

@@ -1,7 +1,7 @@
 """The server side of tokens, on the nodes: placement's leader gives the table out and takes changes, others name it.
 
-The table goes to gateways and nodes, a change comes from gateways, the first token from an administrator: by the role in
-the certificate. Without TLS there are no roles, and whoever reaches the port owns the cluster anyway.
+A change that takes rights away is answered when everybody who polls has it (see holders.py). The table goes to gateways and
+nodes, a change comes from gateways, the first token from an administrator: by the role in the certificate. Without TLS there are no roles, and whoever reaches the port owns the cluster anyway.
 """
 
 import itertools
@@ -26,9 +26,10 @@ from placement.commands import (
 from placement.failures import failure_of, not_leader
 from placement.seams import CallLater, Clock, Timer, loop_call_later, loop_time
 from placement.tokens.book import TokenBook
+from placement.tokens.holders import Holders
 from placement.tokens.scopes import EVERYTHING
 from raft.interface import Committed, Outcome, ReadGranted, ReadOutcome, Replica
-from wire.errors import Code, Failure
+from wire.errors import Applied, Code, Failure
 from wire.methods import BOOTSTRAP_TOKENS, CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN, WATCH_TOKENS
 from wire.rpc import Call, Method
 from wire.tls import Role
@@ -49,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 WAIT_MAX_S = 10.0
 WAITERS_MAX = 1024
+HELD_MAX = 1024
+HELD_LOOK_S = 0.1  # how often those who were not heard of are looked for
 RETRY_AFTER_MS = 200
 
 _STATUS = {
@@ -57,6 +60,8 @@ _STATUS = {
     Rejection.TOO_MANY_TOKENS: TokenStatus.TOO_MANY,
 }  # all others: CONFLICT
 
+_TAKES_RIGHTS = (RevokeToken, RotateToken)
+
 Change: TypeAlias = Call[Any, TokenReply]
 Watch: TypeAlias = Call[WatchTokensRequest, TokenTable]
 
@@ -64,6 +69,13 @@ Watch: TypeAlias = Call[WatchTokensRequest, TokenTable]
 class _Waiter(msgspec.Struct, frozen=True):
     call: Watch
     timer: Timer
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """An answer that waits until everybody has the table of its revision."""
+
+    call: Change
+    reply: TokenReply
 
 
 class TokenService:
@@ -94,6 +106,9 @@ class TokenService:
         self._waiters: dict[int, _Waiter] = {}
         self._tickets = itertools.count()
         self._flush: Timer | None = None
+        self._holders = Holders()
+        self._held: list[_Held] = []
+        self._look: Timer | None = None
         replica.on_leadership(self._on_leadership)
         book.subscribe(self._changed)
 
@@ -107,6 +122,9 @@ class TokenService:
         if not self._may(call, Role.GATEWAY, Role.NODE):
             return
         request, now = call.request, self._clock()
+        self._holders.polled(request.watcher, request.revision, now)
+        if self._held:
+            self._look_at_held()
         wait_s = min(request.wait_ms / 1000, WAIT_MAX_S, call.deadline - now)
         if self._book.table.revision > request.revision or wait_s <= 0 or len(self._waiters) >= WAITERS_MAX:
             self._give_out(call)
@@ -159,8 +177,9 @@ class TokenService:
             self._flush = self._call_later(0.0, self._release_all)
 
     def _on_leadership(self, leads: bool) -> None:  # noqa: FBT001 - the listener that raft asks for
-        del leads  # on both edges: whoever waits must hear at once that it has to ask somebody else
-        self._release_all()
+        if leads:
+            self._holders.begin(self._clock())
+        self._release_all()  # on both edges: whoever waits must hear at once that it has to ask somebody else
 
     def _release_all(self) -> None:
         self._flush = None
@@ -195,12 +214,37 @@ class TokenService:
         elif isinstance(outcome.result, TokensChanged):
             token = msgspec.structs.replace(outcome.result.token, hash=b"", old_hash=b"")
             logger.info("placement: %s: token %s", type(command).__name__, token.id)
-            call.reply(TokenReply(TokenStatus.OK, outcome.result.revision, token=token))
+            self._answer(call, command, TokenReply(TokenStatus.OK, outcome.result.revision, token=token))
         elif isinstance(outcome.result, Rejected):
             status = _STATUS.get(outcome.result.rejection, TokenStatus.CONFLICT)
-            call.reply(TokenReply(status, self._book.table.revision, outcome.result.message))
+            self._answer(call, command, TokenReply(status, self._book.table.revision, outcome.result.message))
         else:
             call.fail(Failure(Code.INTERNAL, "The placement group answered with something else."))
+
+    def _answer(self, call: Change, command: TokenCommand, reply: TokenReply) -> None:
+        """Answer a change, one that takes rights away when everybody has it; so, too, that there is no such token any more."""
+        if not isinstance(command, _TAKES_RIGHTS) or reply.status not in {TokenStatus.OK, TokenStatus.NOT_FOUND}:
+            call.reply(reply)
+        elif len(self._held) >= HELD_MAX:
+            call.fail(Failure(Code.UNKNOWN, "Too many changes of tokens are under way.", Applied.UNKNOWN))
+        else:
+            self._held.append(_Held(call, reply))
+            self._look_at_held()
+
+    def _look_at_held(self) -> None:
+        now, still = self._clock(), []
+        for held in self._held:
+            if self._holders.all_have(held.reply.revision, now):
+                held.call.reply(held.reply)
+            elif held.call.is_open and held.call.deadline > now:
+                still.append(held)
+        self._held = still
+        if self._held and self._look is None:
+            self._look = self._call_later(HELD_LOOK_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._look = None
+        self._look_at_held()
 
 
 class Server(Protocol):

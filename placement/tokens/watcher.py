@@ -1,9 +1,8 @@
 """Keeps a gateway's table of tokens fresh by long polls at placement's leader, and knows how fresh it is.
 
 Only the leader answers, after it has made sure that it leads. So each answer says that the table held all changes that were
-answered before the poll was sent: `age_s` counts from there, on a clock that runs through suspends. A revoked token
-is heard of at once; should the leader be lost in between, then after one poll and the search for the next leader. When
-nobody answers the last table is kept and `age_s` grows; to stop trusting it is the business of whoever asks it.
+answered before the poll was sent: `age_s` counts from there, on a clock that runs through suspends. A poll also says which
+table is in use here, and a revocation is answered when every gateway that polls has said so. When nobody answers the last table is kept and `age_s` grows; to stop trusting it is the business of whoever asks it.
 """
 
 import asyncio
@@ -65,6 +64,7 @@ class TokenWatcher:
         self._pace = pace
         self._clock = clock
         self._sleep = sleep
+        self._id = rng.getrandbits(63) | 1
         self._backoff = Backoff(pace.pause_first_s, pace.pause_max_s, rng)
         self._confirmed_at = -float("inf")
         self._news = asyncio.Event()
@@ -107,7 +107,7 @@ class TokenWatcher:
     async def _poll(self, asked_at: float) -> bool:
         """Ask once; False when the answer is not worth asking for another one at once."""
         pace, known = self._pace, self.table.revision
-        request = WatchTokensRequest(known, int(pace.wait_s * 1000))
+        request = WatchTokensRequest(known, int(pace.wait_s * 1000), self._id)
         table = await self._connect(self._guess.address).call(WATCH_TOKENS, request, pace.wait_s + pace.slack_s)
         if table.revision < known:
             return False  # placement has lost what it knew: what was revoked there must not come back here

@@ -76,14 +76,19 @@ class Scene:
         return random.Random("/".join(map(str, (self.seed, *names))))
 
     def processes(self) -> dict[int, str]:
-        """Pid and command line of everything that belongs to this cluster, listed in processes.json or not."""
+        """Pid and command line of everything that belongs to this cluster, listed in processes.json or not.
+
+        The same port on the loopback of another network namespace is somebody else's.
+        """
         marks = (str(self.cluster.data_dir), f"127.0.0.1:{self.cluster.port}")
+        here = Path("/proc/self/ns/net").readlink()
         found: dict[int, str] = {}
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 with suppress(OSError):
                     command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    if any(mark in command for mark in marks) and is_alive(int(folder.name)):
+                    is_here = (folder / "ns/net").readlink() == here
+                    if is_here and any(mark in command for mark in marks) and is_alive(int(folder.name)):
                         found[int(folder.name)] = command
         return found
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from placement.machine import PlacementMachine
+from placement.tokens.holders import PATIENCE_S, Holders
 from placement.tokens.service import TokenService, serve_tokens
 from raft.interface import Outcome, Unknown
 from tests.placement.fakes import Desk, Time, call_of
@@ -192,6 +193,91 @@ def test_who_waits_hears_at_once_that_leadership_is_lost() -> None:
     stage.replica.read_outcome = refused("n2")
     stage.replica.lead(leads=False)
     assert [failure.leader for failure in waiting.failures] == ["n2"]
+
+
+REVOKE = RevokeTokenRequest(id_of(1))
+ROTATE = RotateTokenRequest(id_of(1), hash_of(secret_of(1, 1)), 0)
+
+
+@pytest.mark.parametrize("request_", [REVOKE, ROTATE])
+def test_what_takes_rights_away_is_answered_when_everybody_who_polls_has_it(request_: object) -> None:
+    stage = Stage()
+    method = stage.service.revoke if request_ is REVOKE else stage.service.rotate
+    stage.change(stage.service.create, CREATE)
+    for gateway in (1, 2):
+        stage.ask(stage.service.watch, WatchTokensRequest(2, 400, gateway))
+    waiting = stage.ask(method, request_)
+    stage.time.advance(0)
+    stage.ask(stage.service.watch, WatchTokensRequest(3, 400, 1))
+    stage.ask(stage.service.watch, WatchTokensRequest(2, 0, 2))  # sent before it was told
+    assert not waiting.replies
+    stage.ask(stage.service.watch, WatchTokensRequest(3, 400, 2))
+    assert [reply.status for reply in waiting.replies] == [TokenStatus.OK]
+
+
+def test_a_repeated_revocation_waits_like_the_first() -> None:
+    stage = Stage()
+    stage.change(stage.service.create, CREATE)
+    stage.ask(stage.service.watch, WatchTokensRequest(2, 400, 1))
+    first, second = stage.ask(stage.service.revoke, REVOKE), stage.ask(stage.service.revoke, REVOKE)
+    assert not first.replies + second.replies
+    stage.ask(stage.service.watch, WatchTokensRequest(3, 400, 1))
+    assert [reply.status for reply in first.replies + second.replies] == [TokenStatus.OK, TokenStatus.NOT_FOUND]
+
+
+def test_a_gateway_that_is_not_heard_of_any_more_is_not_waited_for() -> None:
+    stage = Stage()
+    stage.change(stage.service.create, CREATE)
+    stage.ask(stage.service.watch, WatchTokensRequest(2, 400, 1))
+    waiting = stage.ask(stage.service.revoke, REVOKE)
+    stage.time.advance(PATIENCE_S - 0.2)
+    assert not waiting.replies
+    stage.time.advance(0.4)
+    assert waiting.replies
+
+
+def test_a_new_leader_first_lets_everybody_find_it() -> None:
+    stage = Stage()
+    stage.change(stage.service.create, CREATE)
+    stage.replica.lead(leads=True)
+    waiting = stage.ask(stage.service.revoke, REVOKE)
+    stage.ask(stage.service.watch, WatchTokensRequest(3, 400, 1))
+    stage.time.advance(PATIENCE_S - 0.2)
+    assert not waiting.replies
+    stage.ask(stage.service.watch, WatchTokensRequest(3, 400, 1))
+    stage.time.advance(0.4)
+    assert waiting.replies
+
+
+def test_nothing_is_held_for_a_caller_that_has_given_up() -> None:
+    stage = Stage()
+    stage.change(stage.service.create, CREATE)
+    call, desk = call_of(REVOKE, stage.time.now + 0.5)
+    for _ in range(3):
+        stage.ask(stage.service.watch, WatchTokensRequest(2, 400, 1))
+    stage.service.revoke(call)
+    stage.time.advance(0.7)
+    stage.ask(stage.service.watch, WatchTokensRequest(3, 400, 1))
+    stage.time.advance(10)
+    assert not desk.replies
+
+
+def test_not_too_many_answers_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("placement.tokens.service.HELD_MAX", 1)
+    stage = Stage()
+    stage.change(stage.service.create, CREATE)
+    stage.ask(stage.service.watch, WatchTokensRequest(2, 400, 1))
+    stage.ask(stage.service.revoke, REVOKE)
+    (failure,) = stage.ask(stage.service.revoke, REVOKE).failures
+    assert (failure.code, failure.applied) == (Code.UNKNOWN, Applied.UNKNOWN)
+
+
+def test_of_very_many_gateways_the_latest_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("placement.tokens.holders.LIMIT_HOLDERS", 2)
+    holders = Holders()
+    for gateway in (1, 2, 3):
+        holders.polled(gateway, gateway, 0.0)
+    assert [holders.all_have(revision, 1.0) for revision in (2, 3)] == [True, False]
 
 
 def test_a_node_without_placement_names_its_members_in_turn() -> None:

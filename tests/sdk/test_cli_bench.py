@@ -29,6 +29,13 @@ def test_each_kind_is_measured_and_every_key_is_gone_afterwards(memory: Memory, 
     assert "durability unknown; 2 threads of one Python process" in capsys.readouterr().out
 
 
+def test_a_time_that_is_over_at_once_is_enough_for_a_call(memory: Memory, capsys: Output) -> None:
+    assert main(["bench", "--json", *FLAGS, "--seconds", "0.000001"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert all(one["keys_per_s"] > 0 for one in report["figures"])
+    assert not memory.kept
+
+
 def test_calls_that_fail_are_counted_and_make_the_exit_code(
     memory: Memory, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
