@@ -12,6 +12,7 @@ from wire.messages import ItemResult, ListEntry
 Header: TypeAlias = tuple[bytes, bytes]
 
 JSON_TYPE = b"application/json"
+PART_BYTES = 64 << 10  # of what is handed to the server at once, where the whole could be large
 OK = b'{"status":"ok"}'
 
 _key_encoder = msgspec.json.Encoder()

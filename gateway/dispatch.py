@@ -16,7 +16,7 @@ import msgspec
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Send
 
 from gateway.addresses import Network, client_address, party
-from gateway.answers import Answer, Stream
+from gateway.answers import PART_BYTES, Answer, Stream
 from gateway.audit import Trail
 from gateway.errors import ApiCode, ApiError
 from gateway.guard import Guard
@@ -39,7 +39,6 @@ _REQUEST_ID = b"x-request-id"
 _REQUEST_ID_BYTES_MAX = 128
 NO_ROUTE = "none"  # in metrics
 LARGE_BYTES = 256 << 10  # an answer up to this is handed over whole: the server keeps it for who does not take it
-_PART_BYTES = 64 << 10
 _FORWARDED = b"x-forwarded-for"
 _NO_LIMIT = 1 << 62
 _UNLIMITED = HttpLimits(
@@ -299,8 +298,8 @@ async def _send_parts(answer: Answer, send: Send, limits: HttpLimits) -> None:
     began, body = asyncio.get_running_loop().time(), memoryview(answer.body)
     try:
         async with asyncio.timeout_at(began + answer_due_s(limits, 0)) as patience:
-            for at in range(0, len(body), _PART_BYTES):
-                part = bytes(body[at : at + _PART_BYTES])
+            for at in range(0, len(body), PART_BYTES):
+                part = bytes(body[at : at + PART_BYTES])
                 await send({"type": "http.response.body", "body": part, "more_body": at + len(part) < len(body)})
                 patience.reschedule(began + answer_due_s(limits, at + len(part)))
     except TimeoutError:

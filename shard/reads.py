@@ -76,7 +76,9 @@ class Answers:
             call.fail(failures.FENCED)
             return True
         asked = call.request
-        page = self._machine.page(asked.prefix, asked.after, asked.limit, now_ms, with_values=asked.with_values)
+        page = self._machine.page(
+            asked.prefix, asked.after, asked.limit, now_ms, with_values=asked.with_values, bytes_max=asked.bytes_max
+        )
         if page.due:
             return False
         if page.overrun and not page.entries:

@@ -346,7 +346,10 @@ class ReadReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ListRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One page of a group's keys with a prefix, in key order, strictly after `after` ("" starts at the beginning)."""
+    """One page of a group's keys with a prefix, in key order, strictly after `after` ("" starts at the beginning).
+
+    `bytes_max` is for who wants less than LIMIT_LIST_BYTES; 0: who does not. One entry comes in any case.
+    """
 
     group: int
     prefix: str
@@ -354,6 +357,7 @@ class ListRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     limit: int
     with_values: bool = False
     consistency: Consistency = Consistency.LINEARIZABLE
+    bytes_max: int = 0
 
 
 class ListEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -21,6 +21,8 @@ from wire.coverage import Coverage
 from wire.messages import ListReply, ListRequest
 from wire.positions import Position, place
 
+PAGE_BYTES = 256 << 10  # of a state that is read at once: a watcher that takes nothing holds a page until it is cut off
+
 
 class Lister(Protocol):
     """The part of `Cluster` that is needed here."""
@@ -98,7 +100,7 @@ class Joining:
     async def _page(self, group: int, after: str) -> ListReply:
         items = self._hub.limits.page_items
         async with self._hub.reading:
-            request = ListRequest(group, self._prefix, after, items, with_values=True)
+            request = ListRequest(group, self._prefix, after, items, with_values=True, bytes_max=PAGE_BYTES)
             return await self._lister.list_group(request, self._deadline())
 
     async def _catch_up(

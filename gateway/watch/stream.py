@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from litestar.types import Receive, Send
 
-from gateway.answers import Header
+from gateway.answers import PART_BYTES, Header
 from gateway.watch import buffer, frames
 from gateway.watch.buffer import Buffer
 from gateway.watch.feed import HistoryLostError
@@ -73,13 +73,15 @@ class WatchStream:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, chunk: bytes) -> None:
-        """Hand a chunk to the server.
+        """Hand a chunk to the server, in parts: it takes one of any size whole, whatever the client takes.
 
         Raises:
             TimeoutError: the client does not take what was sent before.
         """
-        async with asyncio.timeout(self._hub.pace.stall_s):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        for at in range(0, len(chunk), PART_BYTES):
+            part = chunk if len(chunk) <= PART_BYTES else chunk[at : at + PART_BYTES]
+            async with asyncio.timeout(self._hub.pace.stall_s):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
 
 
 async def _client_gone(receive: Receive) -> None:

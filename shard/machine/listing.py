@@ -28,10 +28,12 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     overrun: bool
 
 
-def take_page(listed: Iterator[tuple[str, Record | None]], limit: int, now_ms: int, *, with_values: bool) -> Page:
+def take_page(
+    listed: Iterator[tuple[str, Record | None]], limit: int, now_ms: int, *, with_values: bool, bytes_max: int = 0
+) -> Page:
     """The first page of `listed`: names in order, each with its record unless that is not to be seen."""
     entries: list[ListEntry] = []
-    room = LIMIT_LIST_BYTES
+    room = min(bytes_max, LIMIT_LIST_BYTES) if bytes_max > 0 else LIMIT_LIST_BYTES
     limit = min(limit, LIMIT_LIST_ITEMS)
     skipped = 0
     due = False

@@ -264,12 +264,13 @@ class Machine:
         """A cluster time before which no key is due, mostly the exact one; NEVER when no key expires."""
         return self._keyspace.next_expiry_ms()
 
-    def page(self, prefix: str, after: str, limit: int, now_ms: int, *, with_values: bool) -> Page:
+    def page(self, prefix: str, after: str, limit: int, now_ms: int, *, with_values: bool, bytes_max: int = 0) -> Page:
         """Owned keys with a prefix in order, strictly after `after`, as they are at `now_ms` (at least `self.now_ms`).
 
-        At most `limit` and 1,000 entries and 4 MiB (one entry at least).
+        At most `limit` and 1,000 entries and 4 MiB, or `bytes_max` if that is given and less (one entry at least).
         """
-        return take_page(self._listed(prefix, after), limit, now_ms, with_values=with_values)
+        listed = self._listed(prefix, after)
+        return take_page(listed, limit, now_ms, with_values=with_values, bytes_max=bytes_max)
 
     def _listed(self, prefix: str, after: str) -> Iterator[tuple[str, Record | None]]:
         """Keys with the prefix in order, each with its record if it is owned and visible now."""

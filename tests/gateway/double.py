@@ -381,6 +381,7 @@ class Watcher:
     ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.part_bytes_max = 0
         self.body = b""
         self.ended = False
         self.reads = asyncio.Event()  # cleared: it takes nothing more
@@ -447,6 +448,7 @@ class Watcher:
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
         else:
             self.body += message["body"]
+            self.part_bytes_max = max(self.part_bytes_max, len(message["body"]))
             self.ended = not message["more_body"]
 
 

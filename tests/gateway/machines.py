@@ -57,6 +57,11 @@ class MachineCluster(FakeCluster):
     def _list(self, request: ListRequest) -> ListReply:
         machine = self.machines[request.group]
         page = machine.page(
-            request.prefix, request.after, request.limit, machine.now_ms, with_values=request.with_values
+            request.prefix,
+            request.after,
+            request.limit,
+            machine.now_ms,
+            with_values=request.with_values,
+            bytes_max=request.bytes_max,
         )
         return ListReply(page.entries, page.more, self.index)

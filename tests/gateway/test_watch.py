@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from gateway.answers import PART_BYTES
 from gateway.limits import HttpLimits
+from gateway.watch.joining import PAGE_BYTES
 from tests.gateway.double import (
     CONNECTION_LOST,
     QUICK_WATCH,
@@ -467,6 +469,19 @@ def test_a_group_that_is_away_when_a_watcher_begins_ends_its_stream_with_a_reaso
         await settled(client)
 
     run(scenario, watch_pace=msgspec.structs.replace(QUICK_WATCH, patience_s=0.1))
+
+
+def test_little_is_in_hand_for_a_watcher_however_large_what_it_is_told() -> None:
+    async def scenario(client: Client) -> None:
+        client.cluster.put("large", value=b'"' + b"x" * 500_000 + b'"')
+        watcher = await client.watch().until("synced")
+        assert len(watcher.events[0].data["value"]) == 500_000
+        assert watcher.part_bytes_max <= PART_BYTES
+        asked = client.cluster.requests(ListRequest)
+        assert {request.bytes_max for request in asked} == {PAGE_BYTES}
+        await watcher.leave()
+
+    run(scenario)
 
 
 def test_a_client_that_goes_while_the_state_is_told_leaves_nothing_behind() -> None:

@@ -230,6 +230,14 @@ def test_a_page_stays_below_its_limit_of_bytes_but_holds_one_entry_at_least() ->
     assert len(log.machine.page("", "", 1000, 1, with_values=False).entries) == 9
 
 
+@pytest.mark.parametrize(("bytes_max", "keys"), [(0, 5), (-1, 5), (1, 1), (2_500, 2), (1 << 40, 5)])
+def test_a_page_may_be_asked_for_that_is_smaller_than_it_could_be(bytes_max: int, keys: int) -> None:
+    log = Log()
+    log.fill(1, (PutItem(f"k{number}", b"x" * 1_000) for number in range(5)))
+    page = log.machine.page("", "", 1000, 1, with_values=True, bytes_max=bytes_max)
+    assert (len(page.entries), page.more) == (keys, keys < 5)
+
+
 def test_a_page_shows_values_and_times_to_live_when_asked() -> None:
     log = Log()
     log.put(1_000, "k", b"v", ttl_ms=5_000)
