@@ -28,6 +28,8 @@ help: ## Show this text
 $(SERVER): requirements-build.lock requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than Python 3.11: name another with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make environments: install python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV) …" >&2
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(INSTALL) -r requirements-build.lock

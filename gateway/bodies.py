@@ -254,7 +254,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 def _message(error: msgspec.MsgspecError) -> str:
     """`Expected `int` >= 1 - at `$.operations[3].ttl`` as `operations[3].ttl: expected `int` >= 1`."""
     what, has_path, path = str(error).partition(" - at `$")
-    what = what[:1].lower() + what[1:]
+    if what[1:2].islower():  # "Expected", but not "JSON"
+        what = what[:1].lower() + what[1:]
     field = path.removesuffix("`").lstrip(".")
     return f"{field or 'body'}: {what}" if has_path else f"body: {what}"
 

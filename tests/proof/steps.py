@@ -82,7 +82,8 @@ STEPS = (
         "sim-3",
         "Simulation, three members",
         "under any mix of crashes, power cuts, partitions, loss, delay, reordering and slow disks nothing acknowledged is "
-        "lost, no read is stale, no two replicas differ, and everybody has caught up five seconds after the end",
+        "lost, no read is stale, no two replicas differ, and everybody has caught up ten seconds after the end: five for an election or "
+        "two, five to catch up",
         20_000,
         "seeds",
         _simulation(3),
