@@ -379,7 +379,7 @@ BODIES = {
     "token_rotate": "RotateBody",
 }
 OPTIONAL_BODIES = frozenset({"delete", "increment", "instance_delete", "token_rotate"})
-CONDITIONAL_BY_HEADER = frozenset({"put", "delete", "instance_delete"})
+CONDITIONAL_BY_HEADER = frozenset({"put", "delete", "instance_put", "instance_delete"})
 
 REPLIES = {
     "put": "PutReply",

@@ -126,8 +126,8 @@ class Request:
 
         Raises:
             ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE,
-                REQUEST_TIMEOUT; UNAUTHORIZED when the token was revoked or has expired while the body came in.
-            ClientGoneError: the connection ended first.
+                REQUEST_TIMEOUT; INVALID_REQUEST when it ended before it was whole; UNAUTHORIZED when the token was revoked or has
+                expired while it came in.
         """
         announced = self.header(b"content-length")
         if announced is not None and announced.isdigit():
@@ -155,7 +155,12 @@ class Request:
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
-                raise ClientGoneError
+                # Whether the client is gone or sent what is no HTTP is not told; an answer harms neither.
+                raise ApiError(
+                    ApiCode.INVALID_REQUEST,
+                    "body: it ended early or is malformed",
+                    headers=((b"connection", b"close"),),
+                )
             chunk = message["body"]
             size += len(chunk)
             if size > self._reserved:

@@ -10,6 +10,7 @@ import msgspec
 from gateway import answers
 from gateway.answers import Answer
 from gateway.bodies import Ttl, decode, milliseconds
+from gateway.conditions import with_headers
 from gateway.json_text import json_value
 from gateway.kv import PAGE, KeyValue, page_query
 from gateway.requests import Request
@@ -32,7 +33,16 @@ class InstanceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metadata: msgspec.Raw = _NULL
 
 
+class _Registered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `register` keeps."""
+
+    address: str
+    port: int
+    metadata: msgspec.Raw
+
+
 _body = decoder(InstanceBody)
+_registered = msgspec.json.Decoder(_Registered)
 
 
 class Services:
@@ -49,7 +59,8 @@ class Services:
         instance = {"address": parsed.address, "port": int(parsed.port), "metadata": parsed.metadata}
         value = json_value(msgspec.Raw(msgspec.json.encode(instance)), "metadata", request.limits)
         ttl_ms = milliseconds(parsed.ttl, "ttl", request.limits)
-        return await self._keys.put_item(request, PutItem(request.key, value, "", ttl_ms), body)
+        item = PutItem(request.key, value, "", ttl_ms, with_headers(request, None))
+        return await self._keys.put_item(request, item, body)
 
     async def instances(self, request: Request) -> Answer:
         """`GET /services/{service}`: the living instances, in the order of their names."""
@@ -59,13 +70,14 @@ class Services:
 
 
 def _shown(entry: ListEntry, name_at: int) -> bytes:
-    """An instance: its name, what it registered, and its time to live. What is no object is shown as `value`."""
+    """An instance: its name, what it registered, and its time to live. What was put there by other means is shown as `value`."""
     name = b'{"instance":%b,"ttl":%b,"revision":%d' % (
         answers.text(entry.key[name_at:]),
         answers.seconds(entry.ttl_ms),
         entry.revision,
     )
-    inside = entry.value.strip()
-    if not entry.content_type and inside[:1] == b"{" and inside != b"{}":
-        return name + b"," + inside[1:]
-    return name + b"," + answers.value_members(entry.value, entry.content_type) + b"}"
+    try:
+        registered = msgspec.json.encode(_registered.decode(b"" if entry.content_type else entry.value))[1:]
+    except msgspec.MsgspecError:
+        registered = answers.value_members(entry.value, entry.content_type) + b"}"
+    return name + b"," + registered

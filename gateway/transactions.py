@@ -31,7 +31,10 @@ class Transactions:
         request.access.check(parsed.keys_read, TokenVerb.READ)
         request.access.check(parsed.keys_written)
         check_slots(parsed.keys)
-        reply = await _transact(self._cluster, parsed.transaction, request.deadline(), once_of(request, body))
+        once = once_of(request, body)
+        if not parsed.keys_written:
+            once = None  # there is nothing to do twice, and what was read would be kept for a retry
+        reply = await _transact(self._cluster, parsed.transaction, request.deadline(), once)
         refuse_if_aborted(reply.results)
         chosen, *results = reply.results
         succeeded = chosen.status is Status.OK

@@ -19,6 +19,7 @@ from gateway.audit.lines import LINE_BYTES_MAX, Event, KeyForm, Lines
 from gateway.audit.log import AuditLog
 from gateway.settings import GatewaySettings
 from tests.gateway.double import NAME, SETTINGS, Client, FakeCluster, Reply, run, until
+from tests.gateway.machines import MachineCluster
 from tests.gateway.placement_double import GUARDED, ROOT, GuardedCluster, bearer
 from wire.messages import WriteRequest
 
@@ -325,11 +326,8 @@ def test_who_is_turned_away_is_written_down_and_who_floods_is_not(tmp_path: Path
     assert 3 <= len(rows) < 10
 
 
-def test_a_client_that_is_gone_and_an_unknown_outcome_are_written_down(tmp_path: Path) -> None:
+def test_a_body_that_breaks_off_is_written_down_as_refused(tmp_path: Path) -> None:
     async def scenario(client: Client) -> None:
-        gone = asyncio.Event()
-        gone.set()
-
         async def ended() -> dict[str, object]:
             return {"type": "http.disconnect"}
 
@@ -347,6 +345,19 @@ def test_a_client_that_is_gone_and_an_unknown_outcome_are_written_down(tmp_path:
         await client.gateway.dispatcher(cast("Any", scope), cast("Any", ended), cast("Any", nobody))
 
     (row,) = audited(scenario, tmp_path / "audit.log")
+    assert (row["status"], row["code"]) == (400, "INVALID_REQUEST")
+    assert "applied" not in row  # nothing was
+
+
+def test_a_client_that_is_gone_and_an_unknown_outcome_are_written_down(tmp_path: Path) -> None:
+    async def scenario(client: Client) -> None:
+        gone = asyncio.Event()
+        gone.set()
+        await client.send("POST", "/api/v1/locks/l/acquire", {"owner": "a", "ttl": 60})
+        await client.send("POST", "/api/v1/locks/l/acquire", {"owner": "b", "ttl": 1, "wait_ms": 5000}, gone=gone)
+
+    rows = audited(scenario, tmp_path / "audit.log", MachineCluster())
+    row = next(row for row in rows if row["status"] != 200)
     assert (row["status"], row["code"], row["applied"]) == (0, "CLIENT_GONE", "unknown")
 
 

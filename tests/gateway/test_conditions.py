@@ -205,6 +205,32 @@ def test_a_key_may_be_named_like_the_sub_route() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("other", ["text/html", None])
+def test_what_headers_ask_for_belongs_to_the_request_that_is_repeated(other: str | None) -> None:
+    async def scenario(client: Client) -> None:
+        first = {"content-type": "text/plain", "idempotency-key": "abc"}
+        again = {**first, "content-type": other} if other else {**first, "if-none-match": "*"}
+        assert (await client.send("PUT", KEY, raw=b"x", headers=list(first.items()))).status == 200
+        reply = await client.send("PUT", KEY, raw=b"x", headers=list(again.items()))
+        assert (reply.status, reply.code) == (409, "CONFLICT")
+
+    play(scenario)
+
+
+def test_what_a_transaction_only_reads_is_not_kept_for_a_retry() -> None:
+    cluster = MachineCluster()
+
+    async def scenario(client: Client) -> None:
+        await client.send("PUT", KEY, {"value": 1})
+        body = {"success": [{"op": "get", "key": KEY.rpartition("/")[2]}]}
+        for _ in range(2):
+            reply = await client.send("POST", "/api/v1/txn", body, headers=header("idempotency-key", "abc"))
+            assert [result["value"] for result in reply.data["results"]] == [1]
+        assert not any(machine.kept("i") for machine in cluster.machines.values())
+
+    run(scenario, cluster)
+
+
 def test_a_retry_with_the_same_idempotency_key_is_answered_from_memory() -> None:
     async def scenario(client: Client) -> None:
         once = header("idempotency-key", "abc")

@@ -1,6 +1,7 @@
 """Transactions, rate limits, locks and services over HTTP."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -271,7 +272,48 @@ def test_a_bad_request_about_a_lock_is_refused(verb: str, body: object) -> None:
     play(scenario)
 
 
+def test_an_owner_is_counted_in_bytes() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        reply = await post(client, "/locks/l/acquire", {"owner": "é" * 128, "ttl": 1})
+        assert (reply.status, reply.code, cluster.calls) == (400, "INVALID_REQUEST", [])
+        assert reply.json["error"]["message"] == "owner: over 255 bytes"
+
+    play(scenario)
+
+
 # --- services
+
+
+def test_an_instance_can_be_registered_on_a_condition() -> None:
+    async def scenario(client: Client, _: MachineCluster) -> None:
+        path, body = "/api/v1/services/web/one", {"address": "a", "port": 80, "ttl": 10}
+        create = [("if-none-match", "*")]
+        first = await client.send("PUT", path, body, headers=create)
+        assert first.status == 200
+        assert (await client.send("PUT", path, body, headers=create)).status == 412
+        assert (await client.send("PUT", path, body, headers=[("if-match", '"99999"')])).status == 412
+        assert (await client.send("PUT", path, body, headers=[("if-match", first.headers["etag"])])).status == 200
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"{ }",
+        b'{"instance":"other","ttl":99,"revision":1}',
+        b'{"address":"a","port":1,"metadata":{},"ttl":7}',
+        b'{"address":"a","port":"1","metadata":{}}',
+        b'["a"]',
+    ],
+)
+def test_what_was_put_beside_the_registry_is_shown_as_a_value(value: bytes) -> None:
+    async def scenario(client: Client, _: MachineCluster) -> None:
+        await client.send("PUT", "/api/v1/kv/services/web/odd", raw=b'{"value":%b}' % value)
+        (shown,) = (await client.send("GET", "/api/v1/services/web")).data
+        assert (shown["instance"], shown["ttl"], shown["value"]) == ("odd", None, json.loads(value))
+
+    play(scenario)
 
 
 def test_a_service_lists_its_living_instances() -> None:

@@ -195,10 +195,34 @@ def test_bodies_over_the_limit_are_answered_before_they_are_sent(launch: Launch,
     with_nodes(scenario)
 
 
-def converse(port: int, opening: bytes) -> bytes:
-    """Send bytes and read what comes until a whole answer was seen or the connection ends."""
+@pytest.mark.parametrize(
+    "framed",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcX",
+        b"Content-Length: 30\r\n\r\n" + b'{"value":1}',
+    ],
+)
+def test_a_body_that_is_no_http_or_ends_early_is_the_clients_mistake(launch: Launch, port: int, framed: bytes) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        launch("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes))
+        await becomes(200, port, "/readyz")
+        opening = b"PUT /api/v1/kv/a HTTP/1.1\r\nHost: x\r\n" + framed
+        answer = await asyncio.to_thread(converse, port, opening, ends=framed.startswith(b"Content-Length"))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"INVALID_REQUEST" in answer
+        assert b"connection: close" in answer.lower()
+
+    with_nodes(scenario)
+
+
+def converse(port: int, opening: bytes, *, ends: bool = False) -> bytes:
+    """Send bytes, and no more if it `ends`; read what comes until a whole answer was seen or the connection ends."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(opening)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
         answer = b""
         while b"}}" not in answer and (more := connection.recv(1 << 16)):
             answer += more
