@@ -10,7 +10,7 @@ from gateway.addresses import Network, parse_networks
 from gateway.data_limits import DataLimits
 from gateway.limits import HttpLimits
 from gateway.watch import WatchLimits
-from wire.address import parse_address
+from wire.address import address_of
 from wire.logs import LogFormat
 
 
@@ -172,7 +172,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: with the setting's name.
         """
-        host, _ = parse_address(self.listen)
+        host, _ = address_of("listen", self.listen)
         if not is_loopback(host) and not self.insecure_http:
             raise ValueError(
                 f"listen: {host} is not loopback and HTTP is not protected; say --insecure-http to allow it"
@@ -235,7 +235,7 @@ def check_nodes(nodes: Sequence[str], tls: tuple[str, str, str], *, insecure: bo
     """
     if any(tls) and not all(tls):
         raise ValueError("tls_cert, tls_key and tls_ca belong together")
-    far = [node for node in nodes if not is_loopback(parse_address(node)[0])]
+    far = [node for node in nodes if not is_loopback(address_of("nodes", node)[0])]
     if far and not all(tls) and not insecure:
         raise ValueError(f"nodes: {far[0]} is not loopback; give --tls-cert, --tls-key and --tls-ca or say --insecure")
 

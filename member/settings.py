@@ -4,7 +4,6 @@ All members of a cluster are known from the beginning, and each names the same o
 from that set alone, so that they need not agree on more. A member that has no name of its own is called by its address.
 """
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -12,7 +11,7 @@ import msgspec
 
 from gateway.settings import GatewaySettings, is_loopback
 from shard.settings import NodeSettings
-from wire.address import format_address, parse_address
+from wire.address import format_address, is_wildcard, parse_address
 
 T = TypeVar("T")
 
@@ -97,7 +96,7 @@ def name_of(address: str) -> str:
         ValueError: it is no address that others can use.
     """
     host, port = parse_address(address)
-    if _is_wildcard(host):
+    if is_wildcard(host):
         raise ValueError(f"listen: others cannot reach {host}: say with advertise= where they do")
     return f"{host.replace(':', '-')}-{port}".lstrip("-")
 
@@ -193,13 +192,6 @@ def _named(text: str) -> tuple[str, str]:
         return name_of(text), text
     parse_address(address)
     return name, address
-
-
-def _is_wildcard(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 def _checked(kind: type[T], values: dict[str, Any]) -> T:

@@ -8,7 +8,7 @@ import msgspec
 from placement import Goals
 from raft import Durability, RaftConfig
 from shard.seams import GroupLimits
-from wire.address import parse_address
+from wire.address import address_of, is_wildcard
 from wire.logs import LogFormat
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -82,11 +82,14 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not _NAME.fullmatch(self.id):
             raise ValueError(f"id: {self.id!r} is not 1 to 64 of A-Z a-z 0-9 . _ -")
-        parse_address(self.listen)
+        address_of("listen", self.listen)
         if self.metrics_listen:
-            parse_address(self.metrics_listen)
-        if self.advertise:
-            parse_address(self.advertise)
+            address_of("metrics_listen", self.metrics_listen)
+        host, port = address_of("advertise" if self.advertise else "listen", self.advertise or self.listen)
+        if is_wildcard(host):
+            raise ValueError(f"advertise: others cannot reach {host}: say where they do")
+        if self.advertise and not port:
+            raise ValueError(f"advertise: others cannot reach port 0 of {host}")
         if self.replicas > self.expect_nodes:
             raise ValueError(
                 f"replicas: {self.replicas} replicas need as many nodes, but expect-nodes is {self.expect_nodes}"
@@ -105,12 +108,16 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: an item has not the form id=host:port.
         """
-        addresses = {}
+        addresses: dict[str, str] = {}
         for item in self.placement:
             node, _, address = item.partition("=")
             if not _NAME.fullmatch(node) or not address:
                 raise ValueError(f"placement: {item!r} is not of the form id=host:port")
-            parse_address(address)
+            host, _ = address_of("placement", address)
+            if is_wildcard(host):
+                raise ValueError(f"placement: others cannot reach {address}")
+            if node in addresses or address in addresses.values():
+                raise ValueError(f"placement: {item!r} names a node or an address twice")
             addresses[node] = address
         return addresses
 

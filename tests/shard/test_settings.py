@@ -25,6 +25,15 @@ def test_the_log_has_the_sizes_of_raft_unless_told() -> None:
         ({"replicas": 5}, "replicas"),
         ({"tls_cert": "node.pem"}, "tls_cert"),
         ({"placement": ["n1"]}, "placement"),
+        ({"placement": ["n1=nowhere"]}, "placement: not an address"),
+        ({"placement": ["n1=0.0.0.0:4101"]}, "placement: others cannot reach"),
+        ({"placement": ["n1=127.0.0.1:4101", "n1=127.0.0.1:4102"]}, "placement: .* twice"),
+        ({"placement": ["n1=127.0.0.1:4101", "n2=127.0.0.1:4101"]}, "placement: .* twice"),
+        ({"listen": "nowhere"}, "listen: not an address"),
+        ({"listen": "0.0.0.0:4101"}, "advertise: others cannot reach"),
+        ({"advertise": "nowhere"}, "advertise: not an address"),
+        ({"advertise": "10.0.0.1:0"}, "advertise: others cannot reach"),
+        ({"metrics_listen": "nowhere"}, "metrics_listen: not an address"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(changed: dict[str, object], named: str) -> None:
