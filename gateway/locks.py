@@ -15,7 +15,7 @@ from gateway import answers
 from gateway.answers import Answer
 from gateway.bodies import decode, milliseconds
 from gateway.cluster import Cluster
-from gateway.errors import ApiCode, ApiError, from_failure, invalid
+from gateway.errors import ApiCode, ApiError, from_failure
 from gateway.requests import ClientGoneError, Request
 from gateway.results import granted, result_of
 from gateway.whole import Natural, Positive, decoder
@@ -39,10 +39,8 @@ _PAUSE_S = 0.005  # between two such calls, should a leader answer at once
 _ASIDE_S = 5.0  # for stepping out of the queue behind a client's back
 
 T = TypeVar("T")
-AskedT = TypeVar("AskedT", "AcquireBody", "RenewBody", "ReleaseBody")
 
-LIMIT_OWNER_BYTES = 255
-Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=LIMIT_OWNER_BYTES)]
+Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class _Ttl(Positive):
@@ -82,13 +80,6 @@ _release = decoder(ReleaseBody)
 _info = msgspec.msgpack.Decoder(LockInfo)
 
 
-def _asked(of: msgspec.json.Decoder[AskedT], body: bytes) -> AskedT:
-    asked = decode(of, body)
-    if len(asked.owner.encode()) > LIMIT_OWNER_BYTES:
-        raise invalid(f"owner: over {LIMIT_OWNER_BYTES} bytes")
-    return asked
-
-
 class Locks:
     """The routes under `/api/v1/locks`."""
 
@@ -100,7 +91,7 @@ class Locks:
         """`POST /locks/{name}/acquire`: 409 with the holder when another has it, at once or after `wait_ms`."""
         request.query()
         body = await request.body()
-        asked = _asked(_acquire, body)
+        asked = decode(_acquire, body)
         deadline, wait_until = request.deadline(), request.started_at + asked.wait_ms / 1000
         ttl_ms = milliseconds(asked.ttl, "ttl", request.limits)
         operation = AcquireLock(request.key, asked.owner, ttl_ms, int(asked.wait_ms))
@@ -116,7 +107,7 @@ class Locks:
         """`POST /locks/{name}/renew`."""
         request.query()
         body = await request.body()
-        asked = _asked(_renew, body)
+        asked = decode(_renew, body)
         ttl_ms = milliseconds(asked.ttl, "ttl", request.limits)
         operation = RenewLock(request.key, asked.owner, int(asked.fence), ttl_ms)
         return self._held(await self._write(operation, request.deadline()))
@@ -125,7 +116,7 @@ class Locks:
         """`POST /locks/{name}/release`."""
         request.query()
         body = await request.body()
-        asked = _asked(_release, body)
+        asked = decode(_release, body)
         granted(await self._write(ReleaseLock(request.key, asked.owner, int(asked.fence)), request.deadline()))
         return Answer(answers.OK)
 

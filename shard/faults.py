@@ -40,7 +40,7 @@ from wire.operations import keys_of_transaction
 from wire.slots import slot_of
 
 LIMIT_CONTENT_TYPE_BYTES = 255
-LIMIT_OWNER_BYTES = 255
+LIMIT_OWNER_BYTES = 4 * 255  # gateways let 255 characters pass
 LIMIT_IDEMPOTENCY_BYTES = 255
 TTL_MS_MIN = 1_000
 _KEY_CHARACTERS = LIMIT_KEY_BYTES // 4  # so many always fit

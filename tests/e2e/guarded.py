@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,12 +33,13 @@ class Guarded(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def guarded_cluster(data_dir: Path, *flags: str) -> Iterator[Guarded]:
+def guarded_cluster(data_dir: Path, *flags: str, environ: Mapping[str, str] | None = None) -> Iterator[Guarded]:
     """One that is ready."""
     paths = os.pathsep.join(map(str, (TALKATIVE, ROOT / "sdk", ROOT)))
     all_flags = ("--gateways", str(GATEWAYS), "--auth", *flags)
     audit = {"CONCORD_AUDIT_LOG": str(data_dir / AUDIT_LOG), "CONCORD_AUDIT_READS": "true"}
-    with local_cluster(data_dir, *all_flags, environ={"PYTHONPATH": paths, "CONCORD_TOKEN": "", **audit}) as cluster:
+    whole = {"PYTHONPATH": paths, "CONCORD_TOKEN": "", **audit, **(environ or {})}
+    with local_cluster(data_dir, *all_flags, environ=whole) as cluster:
         cluster.start()
         yield Guarded(cluster, first_token(cluster))
 

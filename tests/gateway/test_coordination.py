@@ -272,15 +272,6 @@ def test_a_bad_request_about_a_lock_is_refused(verb: str, body: object) -> None:
     play(scenario)
 
 
-def test_an_owner_is_counted_in_bytes() -> None:
-    async def scenario(client: Client, cluster: MachineCluster) -> None:
-        reply = await post(client, "/locks/l/acquire", {"owner": "é" * 128, "ttl": 1})
-        assert (reply.status, reply.code, cluster.calls) == (400, "INVALID_REQUEST", [])
-        assert reply.json["error"]["message"] == "owner: over 255 bytes"
-
-    play(scenario)
-
-
 # --- services
 
 

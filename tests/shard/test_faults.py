@@ -38,7 +38,8 @@ from wire.messages import (
 
 TOP, BOTTOM = 2**63 - 1, -(2**63)
 LONG_KEY = "é" * (LIMIT_KEY_BYTES // 2)
-LONG_NAME = "é" * 127 + "a"  # 255 bytes
+LONG_NAME = "é" * 510  # 1,020 bytes
+LONG_ID = "é" * 127 + "a"  # 255 bytes
 LARGE = bytes(LIMIT_VALUE_BYTES)
 FULL = Condition(exists=True, revision=TOP, value=LARGE, fence=TOP)
 BAD_KEYS = ["", LONG_KEY + "a"]
@@ -158,9 +159,9 @@ def test_an_operation_past_a_limit_is_told_so(operation: Operation) -> None:
 @pytest.mark.parametrize(
     ("identity", "good"),
     [
-        (OperationId(1, 5, 5, LONG_NAME, bytes(255)), True),
+        (OperationId(1, 5, 5, LONG_ID, bytes(255)), True),
         (OperationId(1, 5, 5), True),
-        (OperationId(1, 5, 5, LONG_NAME + "a"), False),
+        (OperationId(1, 5, 5, LONG_ID + "a"), False),
         (OperationId(1, 5, 5, "k", bytes(256)), False),
         (OperationId(1, 5, 6, "k", b""), False),
         (OperationId(1, 5, -1, "k", b""), False),
