@@ -2,7 +2,7 @@
 
 A token that was revoked opens no door once that was answered, so everybody who polls is told before. A gateway that was
 not heard of for PATIENCE_S is not waited for: it is dead, or cut off and trusts its table for a bounded time only. A new
-leader has heard of nobody, so for as long somebody may be missing: whoever looked for it has found it by then.
+leader has heard of nobody, so for that long somebody may be missing: whoever looked for it has found it by then.
 """
 
 import math
@@ -16,9 +16,8 @@ class Holders:
     """Everybody who polls. Times are seconds of any one clock."""
 
     def __init__(self) -> None:
-        self._polls: dict[
-            int, tuple[int, float]
-        ] = {}  # watcher → revision that it has and when it said so, the latest last
+        # Watcher → the revision that it has, and when it said so; the latest last.
+        self._polls: dict[int, tuple[int, float]] = {}
         self._complete_at = -math.inf
 
     def begin(self, now_s: float) -> None:

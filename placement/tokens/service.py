@@ -1,7 +1,8 @@
 """The server side of tokens, on the nodes: placement's leader gives the table out and takes changes, others name it.
 
 A change that takes rights away is answered when everybody who polls has it (see holders.py). The table goes to gateways and
-nodes, a change comes from gateways, the first token from an administrator: by the role in the certificate. Without TLS there are no roles, and whoever reaches the port owns the cluster anyway.
+nodes, a change comes from gateways, the first token from an administrator: by the role in the certificate. Without TLS there
+are no roles, and whoever reaches the port owns the cluster anyway.
 """
 
 import itertools

@@ -2,7 +2,8 @@
 
 Only the leader answers, after it has made sure that it leads. So each answer says that the table held all changes that were
 answered before the poll was sent: `age_s` counts from there, on a clock that runs through suspends. A poll also says which
-table is in use here, and a revocation is answered when every gateway that polls has said so. When nobody answers the last table is kept and `age_s` grows; to stop trusting it is the business of whoever asks it.
+table is in use here: a revocation is answered when every gateway that polls has said that it has it. When nobody answers the
+last table is kept and `age_s` grows; to stop trusting it is the business of whoever asks it.
 """
 
 import asyncio
