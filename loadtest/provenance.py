@@ -63,8 +63,12 @@ def python_build() -> str:
     version = f"Python {platform.python_version()}"
     if sys.base_prefix == "/usr":
         return f"{version} of {platform.freedesktop_os_release()['NAME']}"
-    is_optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    return f"{version} built {'with' if is_optimized else 'without'} optimizations"
+    return f"{version} built {'with' if was_told_to_optimize() else 'without'} optimizations"
+
+
+def was_told_to_optimize() -> bool:
+    """Whether this Python was configured with profile-guided optimization."""
+    return "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
 
 
 def _versions() -> str:

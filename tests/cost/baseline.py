@@ -5,11 +5,12 @@ each, and where there is none nothing is compared.
 """
 
 import platform
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+
+from loadtest.provenance import was_told_to_optimize
 
 FILE = Path(__file__).with_name("baseline.json")
 LIMIT_RISE = 0.10
@@ -45,14 +46,13 @@ class Comparison(msgspec.Struct, frozen=True):
 
 def build() -> str:
     """Which Python this is, as the file names it."""
-    is_optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     words = [
         platform.python_implementation(),
         platform.python_version(),
         platform.python_compiler(),
         platform.machine(),
     ]
-    return ", ".join([*words, "optimized" if is_optimized else "not optimized"])
+    return ", ".join([*words, "optimized" if was_told_to_optimize() else "not optimized"])
 
 
 def compare(now: Costs, before: Costs) -> list[Comparison]:

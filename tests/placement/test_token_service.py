@@ -8,6 +8,7 @@ import pytest
 from placement.machine import PlacementMachine
 from placement.tokens.holders import PATIENCE_S, Holders
 from placement.tokens.service import TokenService, serve_tokens
+from placement.tokens.watcher import TokenPace
 from raft.interface import Outcome, Unknown
 from tests.placement.fakes import Desk, Time, call_of
 from tests.placement.replicas import FakeReplica, refused
@@ -247,6 +248,11 @@ def test_a_new_leader_first_lets_everybody_find_it() -> None:
     stage.ask(stage.service.watch, WatchTokensRequest(3, 400, 1))
     stage.time.advance(0.4)
     assert waiting.replies
+
+
+def test_a_living_gateway_polls_or_finds_another_leader_before_it_counts_as_gone() -> None:
+    pace = TokenPace()
+    assert pace.wait_s + pace.slack_s + pace.pause_max_s < PATIENCE_S
 
 
 def test_nothing_is_held_for_a_caller_that_has_given_up() -> None:

@@ -58,6 +58,16 @@ def run(scenario: Callable[[Stage], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
+def test_every_poll_says_who_asks_so_that_a_revocation_can_wait_for_it() -> None:
+    async def scenario(stage: Stage) -> None:
+        first = await stage.poll()
+        first.answer.set_result(table(2))
+        second = await stage.poll()
+        assert first.request.watcher == second.request.watcher != 0
+
+    run(scenario)
+
+
 def test_the_newest_table_is_taken_and_its_age_counts_from_when_it_was_asked_for() -> None:
     async def scenario(stage: Stage) -> None:
         assert stage.watcher.age_s == float("inf")
