@@ -12,6 +12,7 @@ from member.roll import MembersChangedError
 from member.settings import MemberSettings, node_settings
 from raft import DataDirectory, StorageError, describe_storage_error
 from raft.storage_errors import DirectoryHeldError
+from shard.running import check_certificate
 from wire import InsecureBindError, TlsConfigError
 
 
@@ -47,6 +48,7 @@ def open_member(told: Mapping[str, Any], refused: Refused) -> Member:
 
 def _open_directory(settings: MemberSettings) -> DataDirectory:
     told = node_settings(settings)
+    check_certificate(told)
     directory = DataDirectory.open(Path(settings.path), cluster=told.cluster, node=told.id)
     try:
         roll.check(directory.disk, settings)

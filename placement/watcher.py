@@ -51,7 +51,8 @@ class MapWatcher:
     Args:
         holder: where newer maps are published.
         seeds: addresses `host:port` to ask, at least one.
-        connect: gives the shared channel to an address.
+        connect: gives the shared channel to an address; the constructor lets through what it raises for the first seed, so
+            that certificates that cannot be used end the start, not the task.
         rng: source of jitter and of the first server to ask.
         follow_nodes: also ask the nodes in the map, not only the seeds.
         settings: the pace.
@@ -78,6 +79,7 @@ class MapWatcher:
             raise ValueError("a watcher needs at least one address to ask")
         self._holder = holder
         self._seeds = tuple(seeds)
+        connect(self._seeds[0])
         self._connect = connect
         self._rng = rng
         self._follow_nodes = follow_nodes

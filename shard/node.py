@@ -29,7 +29,7 @@ from shard.seams import ChecksumPace
 from shard.service import ShardService
 from shard.settings import NodeSettings
 from shard.surroundings import OWN_PROCESS, Surroundings
-from wire import Call, Limits, RpcClient, RpcServer, TlsConfig
+from wire import Call, Limits, RpcClient, RpcServer
 from wire.address import parse_address
 from wire.descriptors import connections_that_fit
 from wire.limits import DEFAULT_LIMITS
@@ -68,7 +68,7 @@ class Node:
         self._settings = settings
         self._directory = directory
         self._started = time.monotonic()
-        self._tls = TlsConfig(settings.tls_cert, settings.tls_key, settings.tls_ca) if settings.tls_cert else None
+        self._tls = settings.tls
         self._loop = asyncio.get_running_loop()
         self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
         self._channels: dict[str, RpcClient] = {}
@@ -338,11 +338,12 @@ class Node:
     def connect(self, address: str) -> RpcClient:
         """The channel to an address; closed with the node."""
         if address not in self._channels:
-            self._channels[address] = RpcClient(address, tls=self._tls, cluster=self._settings.cluster)
+            self._channels[address] = self._connect_to_node(address, "")
         return self._channels[address]
 
     def _connect_to_node(self, address: str, node: str) -> RpcClient:
-        return RpcClient(address, tls=self._tls, expect_node=node, cluster=self._settings.cluster)
+        settings = self._settings
+        return RpcClient(address, tls=self._tls, expect_node=node, cluster=settings.cluster, node=settings.id)
 
 
 def _limits(descriptors: int) -> Limits:

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from raft import DataDirectory, StorageError, describe_storage_error
-from shard.running import running
+from shard.running import check_certificate, running
 from shard.settings import NodeSettings
 from wire import InsecureBindError, TlsConfigError
 from wire.logs import configure
@@ -37,7 +37,10 @@ def main(argv: Sequence[str]) -> int:
         return _say(error, EXIT_USAGE)
     configure(settings.log_format, "node", settings.id, context=current_ids)
     try:
+        check_certificate(settings)
         directory = DataDirectory.open(Path(settings.data_dir), cluster=settings.cluster, node=settings.id)
+    except TlsConfigError as error:
+        return _say(error, EXIT_FAILED)
     except (StorageError, OSError) as error:
         return _say(describe_storage_error("opening the data directory", error), EXIT_FAILED)
     try:

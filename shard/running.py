@@ -8,7 +8,18 @@ from raft import DataDirectory, PromptOffload, StorageError, ThreadOffload, desc
 from shard.node import Node
 from shard.settings import NodeSettings
 from shard.surroundings import OWN_PROCESS, Surroundings
+from wire.tls import load_credentials
 from wire.tracing import Tracer
+
+
+def check_certificate(settings: NodeSettings) -> None:
+    """Look at the node's certificate before its data directory is claimed in the name of the settings.
+
+    Raises:
+        TlsConfigError: the certificates cannot be used, or are not this node's.
+    """
+    if settings.tls is not None:
+        load_credentials(settings.tls, cluster=settings.cluster, node=settings.id)
 
 
 @contextlib.asynccontextmanager
@@ -34,7 +45,7 @@ async def running(
     Raises:
         StorageError: the data cannot be used.
         InsecureBindError, OSError: the address cannot be used.
-        TlsConfigError: the certificates cannot be used.
+        TlsConfigError: the certificates cannot be used, or are not this node's.
     """
     with contextlib.closing(directory):
         node = _made(settings, directory, refuse, tracer, surroundings)

@@ -8,6 +8,7 @@ import msgspec
 from placement import Goals
 from raft import Durability, RaftConfig
 from shard.seams import GroupLimits
+from wire import TlsConfig
 from wire.address import address_of, is_wildcard
 from wire.logs import LogFormat
 
@@ -120,6 +121,11 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"placement: {item!r} names a node or an address twice")
             addresses[node] = address
         return addresses
+
+    @property
+    def tls(self) -> TlsConfig | None:
+        """The files of this node's certificate, None without TLS."""
+        return TlsConfig(self.tls_cert, self.tls_key, self.tls_ca) if self.tls_cert else None
 
     @property
     def raft(self) -> RaftConfig:

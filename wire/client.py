@@ -49,12 +49,14 @@ class RpcClient:
         tls: with it, the server must be a node of the same cluster.
         expect_node: the node id that the server must have; without TLS it is taken at its word. "" for any.
         limits: see Limits.
-        cluster: without TLS, the cluster to talk to; a server that says another is refused. "" for any.
+        cluster: the cluster to talk to: with TLS, the own certificate must be for it; without, a server that says another
+            is refused. "" for any.
+        node: with TLS, the node that the own certificate must be for. "" for any owner.
         tracer: with it, calls that are made within a recorded span get one of their own, which the server is told of.
 
     Raises:
         ValueError: the address has not that form.
-        TlsConfigError: the files of `tls` cannot be used.
+        TlsConfigError: the files of `tls` cannot be used, or are somebody else's.
     """
 
     def __init__(
@@ -65,13 +67,14 @@ class RpcClient:
         expect_node: str = "",
         limits: Limits = DEFAULT_LIMITS,
         cluster: str = "",
+        node: str = "",
         tracer: Tracer | None = None,
     ) -> None:
         self.address = address
         self._tracer = tracer
         self._host, self._port = parse_address(address)
         self._limits = limits
-        self._credentials = CredentialSource(tls) if tls else None
+        self._credentials = CredentialSource(tls, cluster=cluster, node=node) if tls else None
         self._hello = Hello() if tls else Hello(cluster=cluster)
         self._expect_node = expect_node
         self._listeners: list[Callable[[bool], None]] = []

@@ -25,12 +25,13 @@ class RpcServer:
     Args:
         limits: see Limits.
         tls: with it, only peers with a certificate for the same cluster are heard.
-        cluster: without TLS, the cluster that is served; callers that say another are refused. "" takes all.
-        node: without TLS, the node id that callers may expect. "" leaves it open.
+        cluster: the cluster that is served: with TLS, the own certificate must be for it; without, callers that say another
+            are refused. "" takes all.
+        node: the own node id: with TLS, the own certificate must be for it; without, callers may expect it. "" leaves it open.
         tracer: with it, calls that are part of a trace get a span.
 
     Raises:
-        TlsConfigError: the files of `tls` cannot be used.
+        TlsConfigError: the files of `tls` cannot be used, or are somebody else's.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class RpcServer:
         node: str = "",
         tracer: Tracer | None = None,
     ) -> None:
-        credentials = CredentialSource(tls) if tls else None
+        credentials = CredentialSource(tls, cluster=cluster, node=node) if tls else None
         hello = Hello() if tls else Hello(cluster=cluster, node=node)
         holdings, turns = Holdings(limits.held_bytes_max), Turns(limits.turn_s)
         self._service = Service(limits, hello, credentials, holdings, turns, tracer=tracer)

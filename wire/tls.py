@@ -104,17 +104,40 @@ def check_server(own: Identity, server: Identity, expect_node: str) -> None:
         raise RefusedError(f"its certificate is for node {server.id!r}, not {expect_node!r}")
 
 
-def load_credentials(config: TlsConfig) -> Credentials:
+def check_own(own: Identity, cluster: str, node: str) -> None:
+    """Refuse to be somebody else than one's own certificate says; a name that is "" is not compared.
+
+    Raises:
+        RefusedError: it is for another cluster, or one is a node and it is not for this one.
+    """
+    if cluster and own.cluster != cluster:
+        mismatch = f"cluster {cluster!r}"
+    elif node and (own.role, own.id) != (Role.NODE, node):
+        mismatch = f"node {node!r}"
+    else:
+        return
+    raise RefusedError(
+        f"the certificate is for {own.role} {own.id!r} of cluster {own.cluster!r}, the settings are for {mismatch}"
+    )
+
+
+def load_credentials(config: TlsConfig, *, cluster: str = "", node: str = "") -> Credentials:
     """Load the files and try them out in a handshake with oneself, which finds every misfit before a peer does.
+
+    Args:
+        config: the files.
+        cluster: the one that the certificate must be for, "" for any.
+        node: the node that it must be for, "" for any owner.
 
     Raises:
         TlsConfigError: a file is missing or malformed, the key belongs to another certificate, the certificate is not
-            signed by the authority, expired, not usable on both sides, or names no identity.
+            signed by the authority, expired, not usable on both sides, names no identity, or is somebody else's.
     """
     try:
         server = _context(ssl.PROTOCOL_TLS_SERVER, config)
         client = _context(ssl.PROTOCOL_TLS_CLIENT, config)
         identity = read_identity(_certificate_seen_by_oneself(server, client))
+        check_own(identity, cluster, node)
     except (OSError, RefusedError) as error:
         where = f"certificate {config.cert}, key {config.key}, authority {config.ca}"
         raise TlsConfigError(f"TLS cannot be used with {where}: {error}") from error
@@ -146,14 +169,20 @@ def _certificate_seen_by_oneself(server: ssl.SSLContext, client: ssl.SSLContext)
 class CredentialSource:
     """The credentials of a TlsConfig, read again when a file has changed, so that certificates rotate without a restart.
 
+    Args:
+        config: the files.
+        cluster: see `load_credentials`.
+        node: see `load_credentials`.
+
     Raises:
         TlsConfigError: from the constructor only; later, unfit files are logged and the last good ones are used.
     """
 
-    def __init__(self, config: TlsConfig) -> None:
+    def __init__(self, config: TlsConfig, *, cluster: str = "", node: str = "") -> None:
         self._config = config
+        self._cluster, self._node = cluster, node
         self._files = self._stamp()
-        self._credentials = load_credentials(config)
+        self._credentials = self._load()
 
     @property
     def identity(self) -> Identity:
@@ -166,10 +195,13 @@ class CredentialSource:
         if files != self._files:
             self._files = files
             try:
-                self._credentials = load_credentials(self._config)
+                self._credentials = self._load()
             except TlsConfigError:
                 log.exception("keeping the TLS files that were loaded before")
         return self._credentials
+
+    def _load(self) -> Credentials:
+        return load_credentials(self._config, cluster=self._cluster, node=self._node)
 
     def _stamp(self) -> list[tuple[int, int, int]]:
         stamps = []

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from gateway.process import main
+from tests.certificates import Authority
 from tests.gateway.double import NAME, FakeCluster, until
 from tests.gateway.nodes import Nodes
 
@@ -172,6 +174,17 @@ def test_wrong_settings_are_refused_by_name(
     monkeypatch.setattr("gateway.process.uvloop.run", pytest.fail)
     assert main(["--cluster", NAME, *flags]) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_certificate_of_another_cluster_or_none_that_can_be_read_ends_it(launch: Launch, tmp_path: Path) -> None:
+    tls = Authority(tmp_path, "authority").issue("concord://green/gateway/g")
+    for cert, said in ((tls.cert, f"of cluster 'green', the settings are for cluster '{NAME}'"), ("none", "none")):
+        process = launch("--nodes", "127.0.0.1:1", "--tls-cert", cert, "--tls-key", tls.key, "--tls-ca", tls.ca)
+        assert process.wait(20) == 1
+        assert process.stderr is not None
+        last = process.stderr.read().decode().splitlines()[-1]
+        assert last.startswith("concord gateway: TLS cannot be used")
+        assert said in last
 
 
 def test_a_process_with_wrong_settings_ends_with_code_2(launch: Launch) -> None:

@@ -2,8 +2,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from placement import MapHolder, MapWatcher
+from placement.seams import Channel
 from tests.placement.fakes import Network, Sent, Time, map_of, node
+from wire import TlsConfigError
 from wire.errors import Code
 
 SEEDS = ["s1:1", "s2:1", "s3:1"]
@@ -50,6 +54,14 @@ def play(scenario: Callable[[Stage], Awaitable[None]], stage: Callable[[], Stage
         await made.watcher.close()
 
     asyncio.run(scene())
+
+
+def test_what_no_channel_can_be_made_without_is_missed_before_the_start() -> None:
+    def refuse(_address: str) -> Channel:
+        raise TlsConfigError("no certificate")
+
+    with pytest.raises(TlsConfigError):
+        MapWatcher(MapHolder("c"), SEEDS, refuse, rng=random.Random(1))
 
 
 def test_news_are_published_and_asked_for_at_the_same_server() -> None:

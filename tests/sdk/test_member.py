@@ -19,6 +19,7 @@ from concord import Concord, Member, StoreFailed, UnknownOutcome, open_async_mem
 from member.settings import MemberSettings, gateway_settings, http_settings, node_settings
 from placement.watcher import MapWatcher
 from raft.disk import OsFile
+from tests.certificates import Authority
 from tests.e2e.cluster import ROOT, free_port, wait_until
 
 ALONE = "127.0.0.1:0"
@@ -293,6 +294,14 @@ def test_a_wrong_argument_is_a_value_error_and_makes_nothing(tmp_path: Path) -> 
         open_member(tmp_path / "data", listen="192.0.2.1:4100")
     with pytest.raises(ValueError, match="groups"):
         open_member(tmp_path / "data", listen=ALONE, groups=0)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_certificate_of_another_node_is_a_value_error_and_makes_nothing(tmp_path: Path) -> None:
+    tls = Authority(tmp_path, "authority").issue("concord://blue/node/n2")
+    files: dict[str, Any] = {"tls_cert": tls.cert, "tls_key": tls.key, "tls_ca": tls.ca}
+    with pytest.raises(ValueError, match="node 'n2' of cluster 'blue', the settings are for node 'n1'"):
+        open_member(tmp_path / "data", listen=ALONE, node_id="n1", cluster="blue", **files)
     assert not (tmp_path / "data").exists()
 
 

@@ -323,6 +323,38 @@ def test_files_that_cannot_serve_are_found_when_loaded(
             assert _is_unfit(use, config), case
 
 
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("concord://blue/node/n2", r"node 'n2' of cluster 'blue', the settings are for node 'n1'"),
+        ("concord://green/node/n1", r"node 'n1' of cluster 'green', the settings are for cluster 'blue'"),
+        ("concord://blue/gateway/n1", r"gateway 'n1' of cluster 'blue', the settings are for node 'n1'"),
+        ("concord://blue/admin/n1", r"admin 'n1' of cluster 'blue', the settings are for node 'n1'"),
+    ],
+)
+def test_nobody_starts_with_the_certificate_of_somebody_else(authority: Authority, uri: str, said: str) -> None:
+    tls = authority.issue(uri)
+    with pytest.raises(TlsConfigError, match=said):
+        RpcServer(tls=tls, cluster="blue", node="n1")
+    with pytest.raises(TlsConfigError, match=said):
+        RpcClient("127.0.0.1:1", tls=tls, cluster="blue", node="n1")
+
+
+def test_a_process_that_is_no_node_needs_a_certificate_of_its_cluster(authority: Authority) -> None:
+    RpcClient("127.0.0.1:1", tls=authority.issue("concord://blue/gateway/g"), cluster="blue")
+    with pytest.raises(TlsConfigError, match="gateway 'g' of cluster 'green', the settings are for cluster 'blue'"):
+        RpcClient("127.0.0.1:1", tls=authority.issue("concord://green/gateway/g"), cluster="blue")
+
+
+def test_new_files_of_somebody_else_are_not_used(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    source = CredentialSource(authority.issue("concord://blue/node/n1", file="own"), cluster="blue", node="n1")
+    authority.issue("concord://blue/node/n1", file="own")
+    renewed = source.current()
+    authority.issue("concord://blue/node/n2", file="own")
+    assert source.current() is renewed
+    assert "the settings are for node 'n1'" in caplog.text
+
+
 def _is_unfit(use: Callable[[TlsConfig], object], config: TlsConfig) -> bool:
     try:
         use(config)
