@@ -1,41 +1,47 @@
 """Clients that write down what they did and what they were told, for the checker of `tests/linearizability`.
 
 Each goes on with the other gateway when the one it spoke to refuses the connection or breaks it. Values are unique and of
-many lengths, so that a part of one or a mixture of two would show.
+many lengths, so that a part of one or a mixture of two would show; counters hold numbers and are only ever counted.
 """
 
 import random
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from tests.chaos.fleet import GATEWAY_PORT
-from tests.chaos.scene import Outcome, outcome_of
+from tests.chaos.scene import Outcome, name_keys, outcome_of
 from tests.e2e.cluster import Client, Reply
-from tests.linearizability import Kind, Operation
+from tests.linearizability import Kind, Operation, Scalar
 
 TIMEOUT_S = 15.0  # over every deadline that is asked for: a gateway that is up answers before
 DEADLINES_MS = (400, 1500, 4000)
 REFUSED_PAUSE_S = 0.05
-PLAIN_KEYS, HOT_KEYS, MORTAL_KEYS = 260, 6, 40
+PLAIN_KEYS, HOT_KEYS, MORTAL_KEYS, COUNTERS = 260, 6, 40, 6
 HOT_CHANCE = 0.25
+CAS_HOT_CHANCE = 0.7  # where others are likely to come between
+BY_MAX = 3
 BULK_MAX = 30
 TTL_S_MAX = 8
 PADDING_MAX = 1000
 PADDING = "~"
+NO_HEADERS: Mapping[str, str] = {}
 EXPECTED = frozenset({200, 404, 429, 503, 504})
+REFUSED_CONDITION = 412
+COUNTER = "n"
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """The keys of one round; only `mortal` ones are ever given a time to live."""
+    """The keys of one round; only `mortal` ones are ever given a time to live, and only `counters` hold numbers."""
 
     plain: list[str]
     hot: list[str]
     mortal: list[str]
+    counters: list[str]
 
     @classmethod
     def of(cls, prefix: str) -> "Keys":
@@ -44,12 +50,18 @@ class Keys(msgspec.Struct, frozen=True):
             [f"{prefix}/k{number}" for number in range(PLAIN_KEYS)],
             [f"{prefix}/h{number}" for number in range(HOT_KEYS)],
             [f"{prefix}/t{number}" for number in range(MORTAL_KEYS)],
+            [f"{prefix}/{COUNTER}{number}" for number in range(COUNTERS)],
         )
 
     @property
     def lasting(self) -> list[str]:
-        """Those that never expire."""
+        """Those with values that never expire."""
         return [*self.plain, *self.hot]
+
+    @property
+    def every(self) -> list[str]:
+        """All of them."""
+        return [*self.lasting, *self.mortal, *self.counters]
 
 
 def value_of(name: str) -> str:
@@ -63,6 +75,18 @@ def name_of(value: Any) -> str:
     return name if name and value_of(name) == value else ""
 
 
+def is_counter(key: str) -> bool:
+    """Whether a key is one of `Keys.counters`."""
+    return key.rpartition("/")[2].startswith(COUNTER)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a get found: the name of the value, None when there was none, and its revision, then 0."""
+
+    value: str | None
+    revision: int
+
+
 class Door:
     """HTTP to one gateway after another; times every request. It never raises: no answer is None."""
 
@@ -74,12 +98,20 @@ class Door:
         self.called_ns = 0
         self.returned_ns = 0
 
-    def send(self, method: str, path: str, body: Any = None) -> Reply | None:
-        """One request under /api/v1."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+        *,
+        conditional: bool = False,
+    ) -> Reply | None:
+        """One request under /api/v1; only a `conditional` one may be answered that its condition does not hold."""
         self.refused = False
         self.called_ns = time.monotonic_ns()
         try:
-            reply = self._clients[0].send(method, path, body, self._headers)
+            reply = self._clients[0].send(method, path, body, {**self._headers, **headers})
         except ConnectionError as error:
             self.refused = isinstance(error.__cause__, ConnectionRefusedError)
             if isinstance(error.__cause__, TimeoutError):
@@ -88,7 +120,7 @@ class Door:
             return None
         finally:
             self.returned_ns = time.monotonic_ns()
-        if reply.status not in EXPECTED:
+        if reply.status not in EXPECTED and not (conditional and reply.status == REFUSED_CONDITION):
             self._complain(f"{method} {path}: {reply.status} {reply.body[:300]!r}")
         return reply
 
@@ -142,15 +174,40 @@ class Recorder:
         self._write(Kind.PUT, key, outcome, argument=name, ttl_s=ttl_s, revision=revision)
         return outcome is Outcome.DONE
 
-    def get(self, key: str, *, with_ttl: bool = False) -> None:
-        """GET it, with its time to live or without."""
+    def put_if_unchanged(self, key: str, *, by_value: bool) -> None:
+        """GET it, and PUT a new value on condition that what was found is still there, told by its value or its revision."""
+        found = self.get(key)
+        if found is None:
+            return
+        body, headers = _condition(found, by_value=by_value)
+        name = self._name(key)
+        reply = self._door.send("PUT", f"/kv/{key}", {"value": value_of(name), **body}, headers, conditional=True)
+        argument = (found.value, name)
+        if reply is not None and reply.status == REFUSED_CONDITION:
+            self.outcomes["cas that did not match"] += 1
+            self._write(Kind.CAS, key, Outcome.DONE, argument=argument, result=False)
+            return
+        outcome = self._door.outcome(reply)
+        revision = reply.data["revision"] if reply is not None and outcome is Outcome.DONE else None
+        self._write(Kind.CAS, key, outcome, argument=argument, result=True if revision else None, revision=revision)
+
+    def increment(self, key: str, by: int) -> None:
+        """Add to a counter."""
+        reply = self._door.send("POST", f"/kv/{key}/increment", {"by": by})
+        outcome = self._door.outcome(reply)
+        told = reply.data if reply is not None and outcome is Outcome.DONE else {}
+        self._write(Kind.INCREMENT, key, outcome, argument=by, result=told.get("value"), revision=told.get("revision"))
+
+    def get(self, key: str, *, with_ttl: bool = False) -> Found | None:
+        """GET it, with its time to live or without; None when nobody could say, and for a counter."""
         reply = self._door.send("GET", f"/kv/{key}{'?with_ttl=true' if with_ttl else ''}")
-        if reply is not None and reply.status == 200:
-            if with_ttl:
-                self._look_at_ttl(key, reply.data["ttl"])
-            self._read(key, self._known(key, reply.data["value"]), int(reply.headers["etag"].strip('"')))
-        else:
-            self._read_nothing(key, reply)
+        if reply is None or reply.status != 200:
+            return self._read_nothing(key, reply)
+        if with_ttl:
+            self._look_at_ttl(key, reply.data["ttl"])
+        value, revision = self._known(key, reply.data["value"]), int(reply.headers["etag"].strip('"'))
+        self._read(key, value, revision)
+        return Found(value, revision) if isinstance(value, str) else None
 
     def ttl(self, key: str) -> None:
         """GET its time to live; only that it is not there says something about its history."""
@@ -184,21 +241,24 @@ class Recorder:
         ttl = {"ttl": ttl_s} if ttl_s else {}
         operations = [{"key": key, "value": value_of(name), **ttl} for key, name in zip(keys, names, strict=True)]
         reply = self._door.send("POST", "/kv/bulk", {"operations": operations})
-        for key, name, outcome in zip(keys, names, self._items(reply, len(keys)), strict=True):
+        for key, name, outcome in zip(keys, names, self._items(reply, keys), strict=True):
             self._write(Kind.PUT, key, outcome, argument=name, ttl_s=ttl_s)
 
     def bulk_delete(self, keys: Sequence[str]) -> None:
         """Delete many."""
         reply = self._door.send("POST", "/kv/bulk/delete", {"keys": keys})
-        for key, outcome in zip(keys, self._items(reply, len(keys)), strict=True):
+        for key, outcome in zip(keys, self._items(reply, keys), strict=True):
             self._write(Kind.DELETE, key, outcome)
 
-    def bulk_get(self, keys: Sequence[str]) -> dict[str, str | None]:
+    def bulk_get(self, keys: Sequence[str]) -> dict[str, Scalar]:
         """Get many; those that were answered."""
         reply = self._door.send("POST", "/kv/bulk/get", {"keys": keys})
-        found: dict[str, str | None] = {}
+        found: dict[str, Scalar] = {}
         if reply is None or reply.status != 200:
             self.outcomes["get failed"] += len(keys)
+            return found
+        if reply.data.keys() != set(keys):
+            self._complain(f"a bulk get answers for other keys than were asked for: {reply.body[:300]!r}")
             return found
         for key, item in reply.data.items():
             if item["status"] == "ok":
@@ -219,11 +279,14 @@ class Recorder:
         self._written += 1
         return f"{key}={self._number}.{self._written}"
 
-    def _items(self, reply: Reply | None, count: int) -> list[Outcome]:
+    def _items(self, reply: Reply | None, keys: Sequence[str]) -> list[Outcome]:
         """What a bulk write says of each of its items."""
         whole = self._door.outcome(reply)
         if reply is None or whole is not Outcome.DONE:
-            return [whole] * count
+            return [whole] * len(keys)
+        if not name_keys(reply.data, keys):
+            self._complain(f"a bulk answer does not name the keys that were sent: {reply.body[:300]!r}")
+            return [Outcome.UNKNOWN] * len(keys)
         return [_outcome_of_item(item) for item in reply.data]
 
     def _write(self, kind: Kind, key: str, outcome: Outcome, **rest: Any) -> None:
@@ -232,20 +295,23 @@ class Recorder:
             returned_ns = self._door.returned_ns if outcome is Outcome.DONE else None
             self.history.append(Operation(self._number, key, kind, self._door.called_ns, returned_ns, **rest))
 
-    def _read(self, key: str, value: str | None, revision: int | None = None) -> None:
+    def _read(self, key: str, value: Scalar, revision: int | None = None) -> None:
         self.outcomes["get done"] += 1
         door = self._door
         self.history.append(
             Operation(self._number, key, Kind.GET, door.called_ns, door.returned_ns, result=value, revision=revision)
         )
 
-    def _read_nothing(self, key: str, reply: Reply | None) -> None:
+    def _read_nothing(self, key: str, reply: Reply | None) -> Found | None:
         if reply is not None and reply.status == 404:
             self._read(key, None)
-        else:
-            self.outcomes["get failed"] += 1
+            return Found(None, 0)
+        self.outcomes["get failed"] += 1
+        return None
 
-    def _known(self, key: str, value: Any) -> str:
+    def _known(self, key: str, value: Any) -> str | int:
+        if is_counter(key) and type(value) is int:
+            return value
         name = name_of(value)
         if not name.startswith(f"{key}="):
             self._complain(f"{key} holds what nobody wrote: {value!r}")
@@ -254,6 +320,13 @@ class Recorder:
     def _look_at_ttl(self, key: str, ttl_s: Any) -> None:
         if ttl_s is not None and not 1 <= ttl_s <= TTL_S_MAX:
             self._complain(f"{key} has a time to live of {ttl_s} s, which nobody gave it")
+
+
+def _condition(found: Found, *, by_value: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """What the body and the headers of a PUT say that may only replace what was found."""
+    if found.value is None:
+        return {}, {"If-None-Match": "*"}
+    return ({"if_value": value_of(found.value)}, {}) if by_value else ({}, {"If-Match": f'"{found.revision}"'})
 
 
 def _outcome_of_item(item: Any) -> Outcome:
@@ -274,6 +347,9 @@ class Habits:
             (lambda: recorder.put(self._lasting()), 24),
             (lambda: recorder.get(self._lasting()), 26),
             (lambda: recorder.delete(self._lasting()), 5),
+            (lambda: recorder.put_if_unchanged(self._contended(), by_value=rng.random() < 0.5), 10),
+            (lambda: recorder.increment(rng.choice(keys.counters), rng.randint(1, BY_MAX)), 8),
+            (lambda: recorder.get(rng.choice(keys.counters)), 2),
             (lambda: recorder.put(self._mortal(), self._ttl_s()), 8),
             (lambda: recorder.get(rng.choice(self._readable), with_ttl=rng.random() < 0.5), 8),
             (lambda: recorder.touch(self._mortal(), rng.randint(1, TTL_S_MAX)), 4),
@@ -281,7 +357,7 @@ class Habits:
             (lambda: recorder.delete(self._mortal()), 1),
             (lambda: recorder.bulk_put(self._some(keys.lasting)), 5),
             (lambda: recorder.bulk_put(self._some(keys.mortal), self._ttl_s()), 1),
-            (lambda: recorder.bulk_get(self._some([*keys.lasting, *keys.mortal])), 7),
+            (lambda: recorder.bulk_get(self._some(keys.every)), 7),
             (lambda: recorder.bulk_delete(self._some(keys.plain)), 1),
         )
 
@@ -292,6 +368,9 @@ class Habits:
 
     def _lasting(self) -> str:
         return self._rng.choice(self._keys.hot if self._rng.random() < HOT_CHANCE else self._keys.plain)
+
+    def _contended(self) -> str:
+        return self._rng.choice(self._keys.hot if self._rng.random() < CAS_HOT_CHANCE else self._keys.plain)
 
     def _mortal(self) -> str:
         return self._rng.choice(self._keys.mortal)

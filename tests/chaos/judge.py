@@ -13,7 +13,7 @@ from tests.chaos import states
 from tests.chaos.clients import Door, Recorder
 from tests.chaos.fleet import Fleet
 from tests.chaos.plan import PLACEMENT
-from tests.linearizability import Kind, Operation
+from tests.linearizability import Kind, Operation, Scalar
 from tests.linearizability.check import by_key
 from wire.messages import NodeStatus
 
@@ -68,7 +68,7 @@ class Judge:
         self._catch_up_s = catch_up_s
         self._rng = rng
         self._keep = keep
-        self._settled: dict[str, str | None] = {}
+        self._settled: dict[str, Scalar] = {}
 
     # --- processes and replicas ------------------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class Judge:
             last = max(of_key, key=lambda operation: operation.called_ns, default=None)
             unknown = any(operation.returned_ns is None for operation in of_key)
             if last is not None and not unknown and last.kind is Kind.GET:
-                self._settled[key] = last.result if isinstance(last.result, str) else None
+                self._settled[key] = last.result
 
     def look_back(self, *, everything: bool) -> int:
         """What was settled in earlier rounds is still there; how much of it was read."""

@@ -98,9 +98,9 @@ class Chaos:
         finally:  # nothing goes on when this is left, however that comes about
             striking.end()
             history = crowd.end()
-        history += judge.read_all([*keys.lasting, *keys.mortal])
+        history += judge.read_all(keys.every)
         judge.check(history, name)
-        judge.settle(history, keys.lasting)
+        judge.settle(history, [*keys.lasting, *keys.counters])
         self._figures.read_back += judge.look_back(everything=False)
         judge.compare_states()
         self._figures.disk_deaths += judge.look_at_deaths()

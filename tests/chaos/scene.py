@@ -55,6 +55,11 @@ def outcome_of(reply: Reply | None, *, refused: bool) -> Outcome:
     return Outcome.NOT_DONE if reply.json()["error"]["applied"] is False else Outcome.UNKNOWN
 
 
+def name_keys(items: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> bool:
+    """Whether the items of a bulk answer are those of the keys that were sent, in their order."""
+    return [item.get("key") for item in items] == list(keys)
+
+
 class Scene:
     """A cluster under test, the chance of its seed, and what went wrong so far."""
 

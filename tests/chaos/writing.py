@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tests.chaos import scene as scenes
 from tests.chaos.ledger import ABSENT, Entry, Values
-from tests.chaos.scene import JOIN_TIMEOUT_S, Caller, Outcome, Scene
+from tests.chaos.scene import JOIN_TIMEOUT_S, Caller, Outcome, Scene, name_keys
 from tests.e2e.cluster import Reply, wait_until
 
 PAD_BYTES = 1500
@@ -48,6 +48,7 @@ class Writer(threading.Thread):
         self.number = number
         self._values = values
         self.outcomes: Counter[Outcome] = Counter()
+        self._scene = scene
         self._caller = Caller(scene, rng.choice(DEADLINES_MS))
         self._ledger = ledger
         self._rng = rng
@@ -94,6 +95,9 @@ class Writer(threading.Thread):
 
     def _conclude_all(self, keys: Sequence[str], reply: Reply | None) -> None:
         whole = self._caller.outcome(reply)
+        if reply is not None and whole is Outcome.DONE and not name_keys(reply.data, keys):
+            self._scene.violate(f"a bulk answer does not name the keys that were sent: {reply.body[:300]!r}")
+            whole = Outcome.UNKNOWN
         if reply is None or whole is not Outcome.DONE:
             for key in keys:
                 self._conclude(key, whole)
