@@ -30,8 +30,8 @@ _RULE = struct.Struct("<16s232siIII")
 _COUNTERS = struct.Struct("<QQQ")
 _SIZE = _COUNT.size + RULES_MAX * (_RULE.size + _COUNTERS.size)
 
-Call: TypeAlias = Literal["open", "read", "write", "sync", "reserve", "truncate", "rename", "unlink", "mkdir"]
-"""What can be made to fail: `sync` is fsync and fdatasync, of directories too; `reserve` is fallocate."""
+Call: TypeAlias = Literal["open", "read", "write", "sync", "reserve", "truncate", "rename", "unlink", "mkdir", "lock"]
+"""What can be made to fail: `sync` is fsync and fdatasync, of directories too; `reserve` is fallocate, `lock` flock."""
 
 
 class Rule(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -27,7 +28,7 @@
 
 /* control.py packs the same: change both. */
 struct rule {
-    char call[16];    /* "write", "sync", "reserve", "open", "rename", "unlink", "mkdir", "truncate", "read" */
+    char call[16];    /* "write", "sync", "reserve", "open", "rename", "unlink", "mkdir", "truncate", "read", "lock" */
     char pattern[232]; /* fnmatch against the absolute path */
     int32_t error;    /* 0: the call is made */
     uint32_t delay_ms;
@@ -176,6 +177,7 @@ ON_DESCRIPTOR("truncate", int, ftruncate, (int fd, off_t size), (fd, size))
 ON_DESCRIPTOR("truncate", int, ftruncate64, (int fd, off64_t size), (fd, size))
 ON_DESCRIPTOR("reserve", int, fallocate, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size))
 ON_DESCRIPTOR("reserve", int, fallocate64, (int fd, int mode, off64_t at, off64_t size), (fd, mode, at, size))
+ON_DESCRIPTOR("lock", int, flock, (int fd, int operation), (fd, operation))
 ON_PATH("rename", AT_FDCWD, to, rename, (const char *from, const char *to), (from, to))
 ON_PATH("rename", to_fd, to, renameat, (int from_fd, const char *from, int to_fd, const char *to), (from_fd, from, to_fd, to))
 ON_PATH("unlink", AT_FDCWD, path, unlink, (const char *path), (path))

@@ -13,7 +13,7 @@ from tests.faultdisk.control import Call, FaultDisk, Rule, require_faultdisk
 
 # Everything that raft.disk.OsDisk does, one call after another; prints the errors.
 SCRIPT = """
-import errno, sys, time
+import errno, fcntl, sys, time
 from pathlib import Path
 from raft.disk import OsDisk
 
@@ -39,6 +39,7 @@ tell("read", lambda: old.read(0, 2))
 tell("sync", old.sync)
 tell("sync-directory", lambda: disk.sync_dir("d"))
 tell("truncate", lambda: old.truncate(1))
+tell("lock", lambda: fcntl.flock(old._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
 tell("rename", lambda: disk.rename("d/old", "d/renamed"))
 tell("unlink", lambda: disk.unlink("d/new"))
 """
@@ -58,7 +59,7 @@ def errors(disk: FaultDisk, data: Path) -> dict[str, str]:
     done = subprocess.run(words, env={**os.environ, **disk.environ}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 10
+    assert len(lines) == 11
     return {doing: f"{said} {speed}" for doing, said, speed in lines if (said, speed) != ("done", "fast")}
 
 
@@ -80,6 +81,7 @@ def test_without_rules_nothing_is_different(disk: FaultDisk, tmp_path: Path) -> 
         ("truncate", "*/d/*", "truncate"),
         ("rename", "*/d/renamed", "rename"),
         ("unlink", "*/d/new", "unlink"),
+        ("lock", "*/d/old", "lock"),
     ],
 )
 def test_each_call_fails_on_the_path_that_is_meant_and_on_no_other(
