@@ -1,7 +1,8 @@
 """Stand-ins for the server's processes: they take the same command lines, but a node only listens and a gateway only says ready
 once all nodes do.
 
-What they do besides is said by the environment: STANDIN_DIES (exit at once; the gateway is never ready), STANDIN_DEAF (ignore SIGTERM).
+What they do besides is said by the environment: STANDIN_DIES (exit at once; the gateway is never ready), STANDIN_DEAF (ignore SIGTERM),
+STANDIN_LATE (a folder: a gateway is not ready while a file there has the name of its port).
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def setting(argv: Sequence[str], name: str) -> str:
@@ -43,11 +45,13 @@ def listens(address: str) -> bool:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     nodes: tuple[str, ...] = ()
+    late = Path()
 
     def do_GET(self) -> None:
         answers = {"/readyz": {}, "/api/v1/status": {"status": "ok", "data": self.status()}}
         body = json.dumps(answers.get(self.path)).encode()
-        ready = self.path in answers and "STANDIN_DIES" not in os.environ and all(map(listens, self.nodes))
+        may_be_ready = "STANDIN_DIES" not in os.environ and not self.late.is_file()
+        ready = self.path in answers and may_be_ready and all(map(listens, self.nodes))
         self.send_response(200 if ready else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -74,6 +78,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def gateway(argv: Sequence[str]) -> int:
     host, port = setting(argv, "--listen").split(":")
+    Handler.late = Path(os.environ.get("STANDIN_LATE", "")) / port
     Handler.nodes = tuple(setting(argv, "--nodes").split(","))
     with http.server.HTTPServer((host, int(port)), Handler) as server:
         server.serve_forever()

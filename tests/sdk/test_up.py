@@ -42,6 +42,20 @@ def test_up_says_what_runs_where_and_what_to_try(cluster: LocalCluster) -> None:
     assert f"curl -X PUT {cluster.url}/api/v1/kv/hello" in cluster.output
 
 
+def test_up_says_ready_only_when_every_gateway_is(tmp_path: Path, environ: dict[str, str]) -> None:
+    with local_cluster(
+        tmp_path / "data", "--gateways", "2", environ=environ | {"STANDIN_LATE": str(tmp_path)}
+    ) as cluster:
+        late = tmp_path / str(cluster.port + 1)
+        late.touch()
+        cluster.launch()
+        asked = cluster.data_dir / "logs" / "gateway2.log"
+        wait_until(lambda: asked.exists() and '"GET /readyz HTTP/1.1" 503' in asked.read_text(), "gateway2 is asked")
+        assert "Concord is ready" not in cluster.output
+        late.unlink()
+        wait_until(lambda: "Concord is ready" in cluster.output, "both are ready")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_every_process_cleanly(cluster: LocalCluster, number: signal.Signals) -> None:
     cluster.start()

@@ -22,7 +22,7 @@ from concord.cli.files import DirectoryLock
 from concord.cli.gateways import TOKEN_VARIABLE
 from concord.cli.layout import HOST, LIMIT_GROUPS, LIMIT_NODES, LIMIT_REPLICAS, Layout, Wanted
 from concord.cli.probe import error_message, get
-from concord.cli.processes import Death, Program, Supervisor, last_line
+from concord.cli.processes import Death, Process, Program, Supervisor, last_line
 from concord.cli.status import DEFAULT_DATA_DIR, Status, fetch, numbers
 
 DESCRIPTION = """Run a whole cluster of real processes on this machine. The first start decides how many nodes, groups and
@@ -125,10 +125,10 @@ class _Cluster:
         return 0
 
     def _become_ready(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> bool:
-        """Wait for the first gateway to say that it is ready; False when told to stop before."""
+        """Wait for every gateway to say that it is ready; False when told to stop before."""
         begin = time.monotonic()
         names = " ".join(process.name for process in self._supervisor.processes)
-        missing = "the gateway does not answer"
+        missing = "no gateway answers"
         while not stopping():
             waited_s = time.monotonic() - begin
             self._progress.show(f"starting {names} … {waited_s:.1f} s, {missing}")
@@ -148,12 +148,9 @@ class _Cluster:
             raise CliError(f"{death.name} does not start: {last_line(death.log)}", f"see {death.log}")
 
     def _missing(self) -> str:
-        """Why the first gateway is not ready, "" when it is."""
-        try:
-            answer = get(self._url, "/readyz", PROBE_TIMEOUT_S)
-        except CliError:
-            return "the gateway does not answer"
-        return "" if answer.status == 200 else error_message(answer.body)
+        """Why one of the gateways is not ready, "" when all are."""
+        gateways = (process for process in self._supervisor.processes if process.role == "gateway")
+        return next(filter(None, map(_why_not_ready, gateways)), "")
 
     def _announcement(self) -> str:
         status = self._status()
@@ -208,6 +205,14 @@ class _Cluster:
         self._progress.clear()
         for name in killed:
             complain(f"{name} did not stop in time and was killed")
+
+
+def _why_not_ready(gateway: Process) -> str:
+    try:
+        answer = get(f"http://{gateway.address}", "/readyz", PROBE_TIMEOUT_S)
+    except CliError:
+        return f"{gateway.name} does not answer"
+    return "" if answer.status == 200 else f"{gateway.name}: {error_message(answer.body)}"
 
 
 def _settle(data_dir: Path, wanted: Wanted, gateway_ports: range) -> Layout:
