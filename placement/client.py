@@ -12,12 +12,12 @@ from typing import TypeVar
 import msgspec
 
 from placement.backoff import Backoff
-from placement.maps import MapHolder
+from placement.maps import MapHolder, foreignness
 from placement.seams import Clock, Connect, Sleep, loop_time, start_task, stop_task
 from placement.watcher import MapWatcher
-from wire.errors import Code, Failure, RpcError
-from wire.messages import GroupBeat, HeartbeatRequest, NodeInfo, RegisterRequest, Transfer
-from wire.methods import HEARTBEAT, REGISTER
+from wire.errors import Applied, Code, Failure, RpcError
+from wire.messages import GroupBeat, HeartbeatRequest, NodeInfo, RegisterRequest, Transfer, WatchMapRequest
+from wire.methods import HEARTBEAT, REGISTER, WATCH_MAP
 from wire.rpc import Method
 
 Req = TypeVar("Req")
@@ -131,9 +131,21 @@ class PlacementClient:
                 await self._sleep(self._settings.heartbeat_s)
 
     async def _register(self) -> None:
+        await self._compare()
         reply = await self._call(REGISTER, RegisterRequest(self._node))
         self._registered = True
         self._holder.publish(reply.map)
+
+    async def _compare(self) -> None:
+        """See that the server is of the cluster whose map is known, before it hears of this node and keeps it for ever."""
+        known = self._holder.current
+        if not known.nodes:
+            return
+        found = await self._call(WATCH_MAP, WatchMapRequest(epoch=0, wait_ms=0))
+        if why := foreignness(known, found):
+            where = self._placement[self._server]
+            message = f"The placement at {where} is another cluster's: {why}. Correct the addresses in --placement."
+            raise RpcError(Failure(Code.INVALID, message, Applied.NO))
 
     async def _beat(self) -> None:
         node, epoch = self._node, self._holder.current.epoch

@@ -1,8 +1,8 @@
 """The newest cluster map that this process knows.
 
 Maps are immutable and totally ordered by epoch, so whoever brings one, and in whatever order, the highest epoch wins.
-Invariants: the epoch of `current` never falls; a map of another cluster is never taken; everyone who waits is answered
-exactly once, and no more than `waiters_max` wait.
+Invariants: the epoch of `current` never falls; a map of another cluster is never taken, also of one that has the same name;
+everyone who waits is answered exactly once, and no more than `waiters_max` wait.
 """
 
 import itertools
@@ -82,7 +82,7 @@ class MapHolder:
 
     def publish(self, newer: ClusterMap) -> bool:
         """Take a map if it is newer than the present one and of this cluster; says whether it was taken."""
-        if newer.cluster != self._cluster or newer.epoch <= self._current.epoch:
+        if newer.epoch <= self._current.epoch or foreignness(self._current, newer):
             return False
         self._current = newer
         if self._save is not None:
@@ -124,6 +124,21 @@ class MapHolder:
         if waiter is not None:
             waiter.timer.cancel()
             waiter.done(self._current)
+
+
+def foreignness(known: ClusterMap, other: ClusterMap) -> str:
+    """Why a map is of another cluster than the known one, "" when it need not be.
+
+    A node keeps its data directory, and with it its incarnation, for ever, and never all nodes of a cluster are new at once.
+    """
+    if other.cluster != known.cluster:
+        return f"it belongs to cluster {other.cluster!r}, not {known.cluster!r}"
+    incarnations = {node.id: node.incarnation for node in known.nodes}
+    shared = [node for node in other.nodes if node.id in incarnations]
+    for node in shared:
+        if node.incarnation != incarnations[node.id]:
+            return f"node {node.id} has another data directory there"
+    return "none of the nodes that are known here is there" if incarnations and other.nodes and not shared else ""
 
 
 def empty_map(cluster: str) -> ClusterMap:

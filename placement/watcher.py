@@ -7,17 +7,20 @@ while the news flow. When nobody answers, the last map is kept and `age_s` grows
 
 import asyncio
 import enum
+import logging
 import random
 from collections.abc import Sequence
 
 import msgspec
 
 from placement.backoff import Backoff
-from placement.maps import MapHolder
+from placement.maps import MapHolder, foreignness
 from placement.seams import Channel, Clock, Connect, Sleep, loop_time, start_task, stop_task
 from wire.errors import RpcError
 from wire.messages import ClusterMap, WatchMapRequest
 from wire.methods import WATCH_MAP
+
+logger = logging.getLogger(__name__)
 
 
 class WatchSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,7 @@ class MapWatcher:
         self._sleep = sleep
         self._backoff = Backoff(settings.pause_first_s, settings.pause_max_s, rng)
         self._address = ""
+        self._foreign: set[str] = set()
         self._confirmed_at = -float("inf")
         self._sought = 0
         self._interrupt: asyncio.Future[None] | None = None
@@ -152,13 +156,21 @@ class MapWatcher:
             self._interrupt = None
 
     def _take(self, answer: ClusterMap, epoch: int, took_s: float) -> _Poll:
-        if answer.cluster != self._holder.cluster or answer.epoch < self._holder.current.epoch:
+        known = self._holder.current
+        if why := foreignness(known, answer):
+            self._warn(why)
+        if why or answer.epoch < known.epoch:
             return _Poll.FAILED
         self._holder.publish(answer)
         self._confirmed_at = self._clock()
         if answer.epoch > epoch:
             return _Poll.NEWS
         return _Poll.QUIET if took_s >= self._settings.wait_s / 2 else _Poll.FAILED
+
+    def _warn(self, why: str) -> None:
+        if self._address not in self._foreign:
+            self._foreign.add(self._address)
+            logger.warning("the map that %s gives is another cluster's and is not taken: %s", self._address, why)
 
     def _addresses(self) -> list[str]:
         nodes = [node.address for node in self._holder.current.nodes] if self._follow_nodes else []

@@ -2,13 +2,15 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
+import pytest
+
 from placement.client import PlacementClient
 from placement.maps import MapHolder
 from placement.seams import Connect
 from tests.placement.fakes import Network, Sent, Time, map_of, node
 from wire import RpcClient, RpcServer
 from wire.errors import Code
-from wire.messages import GroupBeat, HeartbeatReply, RegisterReply, Transfer
+from wire.messages import ClusterMap, GroupBeat, HeartbeatReply, RegisterReply, Transfer
 
 PLACEMENT = {"n1": "p1:1", "n2": "p2:1", "n3": "p3:1"}
 BEATS = [GroupBeat(1, leading=True, term=3)]
@@ -52,6 +54,16 @@ class Stage:
     async def registered(self) -> Sent:
         sent = await self.network.next("register")
         sent.answer.set_result(RegisterReply(map_of(1, node(9))))
+        return sent
+
+    async def compared(self, found: ClusterMap) -> Sent:
+        """Answer the look at a server's map that comes before a registration."""
+        others = []
+        while (sent := await self.network.next("watch_map")).request.wait_ms:
+            others.append(sent)
+        for other in others:
+            self.network.sent.put_nowait(other)
+        sent.answer.set_result(found)
         return sent
 
 
@@ -158,11 +170,50 @@ def test_a_leader_that_does_not_know_the_node_makes_it_register_again() -> None:
     async def scenario(stage: Stage) -> None:
         await stage.registered()
         (await stage.network.next("heartbeat")).fail(Code.INVALID)
-        await stage.registered()
+        compared = await stage.compared(map_of(1, node(9)))
+        assert (await stage.registered()).address == compared.address
         await stage.network.next("heartbeat")
         assert stage.fatal == []
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [map_of(9, node(1, incarnation="other")), map_of(9, node(7)), map_of(9, node(1), cluster="other")],
+    ids=["another data directory", "other nodes", "another name"],
+)
+def test_a_node_that_knows_its_cluster_is_not_registered_in_another(found: ClusterMap) -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        known = map_of(4, node(1), node(9))
+        stage.maps.publish(known)
+        stage.client.start()
+        where = (await stage.compared(found)).address
+        await asyncio.wait_for(stage.refused.wait(), 10)
+        assert stage.fatal[0].startswith(f"The placement at {where} is another cluster's: ")
+        assert "Correct the addresses in --placement" in stage.fatal[0]
+        await stage.client.close()
+        left = [stage.network.sent.get_nowait() for _ in range(stage.network.sent.qsize())]
+        assert all(sent.method == "watch_map" for sent in left)
+        assert stage.maps.current == known
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("found", [map_of(0), map_of(2, node(1)), map_of(9, node(1), node(9), node(3))])
+def test_a_node_that_knows_its_cluster_is_registered_there_again(found: ClusterMap) -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        stage.maps.publish(map_of(4, node(1), node(9)))
+        stage.client.start()
+        where = (await stage.compared(found)).address
+        assert (await stage.registered()).address == where
+        await stage.network.next("heartbeat")
+        assert stage.fatal == []
+        await stage.client.close()
+
+    asyncio.run(scenario())
 
 
 def test_servers_without_placement_are_passed_over() -> None:
@@ -212,9 +263,9 @@ def test_a_newer_epoch_in_a_heartbeats_answer_fetches_the_map_from_the_leader() 
         beat.answer.set_result(HeartbeatReply(5, []))
         poll = await stage.network.next("watch_map")
         assert poll.address == register.address
-        poll.answer.set_result(map_of(5))
+        poll.answer.set_result(map_of(5, node(9)))
         await stage.network.next("watch_map")
-        assert stage.maps.current == map_of(5)
+        assert stage.maps.current == map_of(5, node(9))
 
     play(scenario)
 

@@ -1,8 +1,11 @@
 import asyncio
 
+import pytest
+
 from placement import MapHolder
-from tests.placement.fakes import Time, call_of, map_of
-from wire.messages import ClusterMap, WatchMapRequest
+from placement.maps import foreignness
+from tests.placement.fakes import Time, call_of, map_of, node
+from wire.messages import ClusterMap, NodeInfo, WatchMapRequest
 
 
 def holder(time: Time, waiters_max: int = 8) -> MapHolder:
@@ -20,6 +23,22 @@ def test_a_map_of_another_cluster_is_never_taken() -> None:
     maps = holder(Time())
     assert not maps.publish(map_of(9, cluster="other"))
     assert maps.current.epoch == 0
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        ([node(1, incarnation="other"), node(2)], "node n1 has another data directory there"),
+        ([node(7), node(8)], "none of the nodes that are known here is there"),
+    ],
+)
+def test_a_map_of_another_cluster_of_the_same_name_is_never_taken(nodes: list[NodeInfo], why: str) -> None:
+    maps = holder(Time())
+    known = map_of(3, node(1), node(2))
+    maps.publish(known)
+    assert foreignness(known, map_of(9, *nodes)) == why
+    assert not maps.publish(map_of(9, *nodes))
+    assert maps.publish(map_of(9, node(1), node(2), node(3)))
 
 
 def test_listeners_hear_each_newer_map_once() -> None:

@@ -119,14 +119,16 @@ def test_the_last_map_is_kept_and_its_age_grows_when_nobody_answers() -> None:
 
 def test_a_server_that_is_behind_or_of_another_cluster_confirms_nothing() -> None:
     async def scenario(stage: Stage) -> None:
-        (await stage.poll()).answer.set_result(map_of(7))
-        for wrong in (map_of(6), map_of(8, cluster="other")):
+        known = map_of(7, node(1))
+        (await stage.poll()).answer.set_result(known)
+        same_name = map_of(9, node(1, incarnation="other"), node(2))
+        for wrong in (map_of(6, node(1)), map_of(8, cluster="other"), same_name):
             sent = await stage.poll()
             stage.time.advance(3)
             sent.answer.set_result(wrong)
         await stage.poll()
-        assert stage.watcher.age_s == 6
-        assert stage.maps.current == map_of(7)
+        assert stage.watcher.age_s == 9
+        assert stage.maps.current == known
 
     play(scenario)
 
