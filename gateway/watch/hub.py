@@ -2,7 +2,8 @@
 
 One feed a group runs while there are watchers, and some seconds longer. An event is made into bytes once, with the position
 of all feeds at that moment as its id, and the bytes are put into the buffer of every watcher with a prefix of its key.
-Nothing here waits for a watcher, and no watcher has a task of its own here.
+Nothing here waits for a watcher, and handing a change out takes no task for any of them. What a stream's own tasks do
+(`stream`) is to send what is in its buffer, and to notice that its client is gone.
 
 A watcher that has registered is given every change after the positions of the feeds at that moment; what came before
 is its own affair (`joining`).
