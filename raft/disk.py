@@ -9,7 +9,7 @@ code on a disk that loses power. It promises what POSIX does, no more:
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
@@ -157,7 +157,12 @@ class OsDisk:
         missing = [part for part in (target, *target.parents) if not part.exists()]
         for part in reversed(missing):
             part.mkdir(exist_ok=True)
-            _sync_directory(part.parent)
+            try:
+                _sync_directory(part.parent)
+            except OSError:
+                with suppress(OSError):
+                    part.rmdir()  # so that the next attempt makes and syncs it again
+                raise
 
     def listdir(self, path: str) -> list[str]:
         """See `Disk.listdir`."""

@@ -1,5 +1,7 @@
 """A data directory belongs to one node and one process."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ from random import Random
 import pytest
 
 from raft.datadir import BEGUN_FILES, DataDirectory, Identity, claim_identity, record_log_begun
-from raft.disk import Disk
+from raft.disk import Disk, OsDisk
 from raft.peers import Peers
 from raft.sealed import seal
 from raft.storage_errors import DataDirectoryError, ForeignDataError, FormatError
@@ -136,3 +138,31 @@ def test_a_refused_directory_is_not_left_locked(tmp_path: Path) -> None:
     with pytest.raises(ForeignDataError):
         DataDirectory.open(tmp_path, cluster="c", node="n2")
     DataDirectory.open(tmp_path, cluster="c", node="n1").close()
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
+def test_a_directory_whose_lock_could_not_be_signed_is_not_left_locked(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            DataDirectory.open(tmp_path, cluster="c", node="n1")
+    DataDirectory.open(tmp_path, cluster="c", node="n1").close()
+
+
+def test_a_directory_whose_name_could_not_be_made_durable_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            OsDisk(tmp_path).makedirs("data")
+        patch.setattr(os, "fsync", synced.append)
+        OsDisk(tmp_path).makedirs("data")
+    assert len(synced) == 1
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
