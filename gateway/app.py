@@ -188,7 +188,7 @@ class Gateway:
         watch("map_epoch", "Epoch of the cluster map in use.", lambda: self._router.epoch)
         watch("watchers", "Watch streams that are open.", lambda: self.hub.watchers)
         watch("watch_feeds", "Groups whose changes are being followed.", lambda: len(self.hub.feeds))
-        watch("map_age_seconds", "Time since placement confirmed the map.", lambda: self._watcher.age_s)
+        watch("map_age_seconds", "Time since a node said that it knows no newer map.", lambda: self._watcher.age_s)
         watch("groups", "Groups that own slots.", lambda: len(self._router.serving_groups()))
         watch("groups_without_leader", "Groups whose leader has not answered lately.", health.count_silent)
         watch("state_divergence", "Groups with a replica whose state was found wrong.", self.divergence.count)

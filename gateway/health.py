@@ -29,7 +29,7 @@ class HealthPace(msgspec.Struct, frozen=True, kw_only=True):
     """When things count as old, in seconds.
 
     Attributes:
-        map_age_s_max: since placement last confirmed the map.
+        map_age_s_max: since a node last said that it knows no newer map.
         answer_age_s_max: since a leader last answered for its group.
         probe_interval_s: between two rounds of probes; a group that answered within it is left alone.
         probe_interval_s_unready: the same while the gateway is not ready.
@@ -57,7 +57,7 @@ class Health:
     Args:
         router: the map.
         caller: reaches the groups, and knows when each last answered.
-        map_age_s: seconds since placement confirmed the map.
+        map_age_s: seconds since a node said that it knows no newer map.
         now: the wall clock, for people.
         further: conditions beside its own.
         pace: when things count as old.
@@ -109,7 +109,7 @@ class Health:
         return [
             Check("serving", not self.draining, "shutting down" if self.draining else ""),
             Check("map_known", self._router.complete, "" if self._router.complete else "a slot has no group"),
-            Check("map_fresh", fresh, "" if fresh else "placement has not confirmed the map lately"),
+            Check("map_fresh", fresh, "" if fresh else "no node has confirmed the map lately"),
             Check("groups_answer", not silent, f"no leader answers for {shown}" if silent else ""),
             *self._further(),
         ]
