@@ -150,7 +150,7 @@ MAYBE_APPLIED = frozenset({ApiCode.TIMEOUT, ApiCode.INTERNAL})
 """Codes of which `applied` may be "unknown"; of all others it is false."""
 
 HTTP_SERVER_ANSWERS: dict[int, str] = {
-    400: "It is no HTTP/1.1: the request line, a header, `Content-Length` or `Transfer-Encoding` is malformed.",
+    400: "It is not well-formed HTTP/1.1: the request line, a header, `Content-Length` or `Transfer-Encoding` is malformed.",
     414: "The request target (path and query) has 65,535 bytes or more.",
     431: "There are more than 100 headers, or they have more than some 400 KiB together.",
 }

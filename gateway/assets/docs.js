@@ -93,9 +93,13 @@ async function run(method, path, fields, body, output) {
   }
 }
 
-// What stands between backticks is code.
+// What stands between backticks is code, what stands between two asterisks is strong.
 function marked(text) {
-  return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
+  return text.split("`").flatMap((part, at) => (at % 2 ? element("code", {}, part) : strong(part)));
+}
+
+function strong(text) {
+  return text.split("**").map((part, at) => (at % 2 ? element("strong", {}, part) : part));
 }
 
 function bodyFields(content) {
@@ -171,7 +175,8 @@ async function show() {
       sections.get(tag).append(operation(description, path, method, details));
     }
   }
-  main.replaceChildren(...sections.values());
+  const about = description.info.description.trim().split("\n\n").map((text) => element("p", {}, ...marked(text)));
+  main.replaceChildren(element("details", {}, element("summary", {}, "About all requests and answers"), ...about), ...sections.values());
 }
 
 show().catch((error) => {
