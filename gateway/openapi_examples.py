@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from gateway.errors import MEANINGS, ApiCode
+
 Json: TypeAlias = Any
 
 JSON_TYPE, BYTES_TYPE = "application/json", "application/octet-stream"
@@ -112,6 +114,24 @@ _READY = {
         summary="What is checked", parameters={"verbose": True}, answer={**_OK, "data": {"checks": _CHECKS}}
     ),
 }
+
+
+def _error(code: ApiCode, message: str, **further: Json) -> Json:
+    error = {"code": code.value, "message": message, "applied": False, "retryable": MEANINGS[code].retryable, **further}
+    return {"status": "error", "error": error}
+
+
+FAILURES: dict[str, Json] = {
+    "Error": _error(ApiCode.NOT_FOUND, "there is no such key"),
+    "LockConflict": _error(
+        ApiCode.CONFLICT, "another holds the lock", holder={"owner": "worker-1", "fence": 70, "ttl": 30}
+    ),
+    "NotReady": {
+        **_error(ApiCode.CLUSTER_UNAVAILABLE, "not ready: serving"),
+        "data": {"checks": [{"name": "serving", "ok": False, "detail": "shutting down"}, *_CHECKS[1:]]},
+    },
+}
+"""Bodies of failures, by the name of their schema."""
 
 _OF_KEYS: dict[str, dict[str, Example]] = {
     "put": {

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gateway.errors import HTTP_SERVER_ANSWERS, MAYBE_APPLIED, MEANINGS, ApiCode
+from gateway.openapi_examples import FAILURES
 from gateway.openapi_headers import of_failure
 from gateway.openapi_replies import CHECKS
 from gateway.routes import ADMITTED, EVERYWHERE, GUARDED, Route
@@ -73,11 +74,12 @@ def schemas() -> Document:
         "required": ["owner", "fence", "ttl"],
         "properties": {"owner": owner, "fence": count, "ttl": count},
     }
-    return {
+    described = {
         "Error": _error({}, {}),
         "LockConflict": _error({"holder": holder}, {}),
         "NotReady": _error({}, {"data": {**CHECKS, "description": "With `verbose`."}}),
     }
+    return {name: {**schema, "examples": [FAILURES[name]]} for name, schema in described.items()}
 
 
 def _error(within: Document, beside: Document) -> Document:

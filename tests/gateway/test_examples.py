@@ -16,6 +16,7 @@ from gateway.openapi_schemas import BODIES
 from gateway.routes import ROUTES, Route
 from tests.gateway.described import Json, document_of
 from tests.gateway.double import Client, Reply, run, until
+from tests.gateway.machines import MachineCluster
 from tests.gateway.placement_double import GUARDED, ROOT, GuardedCluster, bearer
 
 BY_ID = {route.id: route for route in ROUTES}
@@ -180,3 +181,19 @@ def test_every_operation_body_and_parameter_has_an_example(monkeypatch: pytest.M
             assert all(paths <= example.parameters.keys() for example in EXAMPLES[route.id].values()), route.id
 
     on_empty_store(scenario, monkeypatch)
+
+
+def test_failures_look_as_their_examples_show() -> None:
+    async def scenario(client: Client) -> None:
+        schemas = (await client.send("GET", "/api/v1/openapi.json")).json["components"]["schemas"]
+        error, conflict, not_ready = (schemas[name]["examples"][0] for name in ("Error", "LockConflict", "NotReady"))
+        assert (await client.send("GET", "/api/v1/kv/absent")).json == error
+        holder = conflict["error"]["holder"]
+        client.cluster.index = holder["fence"] - 1
+        asked = [{"owner": owner, "ttl": holder["ttl"]} for owner in (holder["owner"], "another")]
+        assert (await client.send("POST", "/api/v1/locks/l/acquire", asked[0])).data["fence"] == holder["fence"]
+        assert (await client.send("POST", "/api/v1/locks/l/acquire", asked[1])).json == conflict
+        client.gateway.health.draining = True
+        assert form((await client.send("GET", "/readyz?verbose")).json) == form(not_ready)
+
+    run(scenario, MachineCluster())
