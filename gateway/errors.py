@@ -146,6 +146,16 @@ MEANINGS: dict[ApiCode, Meaning] = {
     ),
 }
 
+MAYBE_APPLIED = frozenset({ApiCode.TIMEOUT, ApiCode.INTERNAL})
+"""Codes of which `applied` may be "unknown"; of all others it is false."""
+
+HTTP_SERVER_ANSWERS: dict[int, str] = {
+    400: "It is not well-formed HTTP/1.1: the request line, a header, `Content-Length` or `Transfer-Encoding` is malformed.",
+    414: "The request target (path and query) has 65,535 bytes or more.",
+    431: "There are more than 100 headers, or they have more than some 400 KiB together.",
+}
+"""What the HTTP server answers by itself, before any code of the gateway sees the request: with an empty body."""
+
 ITEM_UNKNOWN = "UNKNOWN"  # an item of a bulk request that may or may not have been applied
 ITEM_UNAVAILABLE = ApiCode.CLUSTER_UNAVAILABLE.value
 

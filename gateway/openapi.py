@@ -2,24 +2,26 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
-from gateway.errors import MEANINGS, ApiCode
+from gateway import openapi_failures, openapi_headers
+from gateway.errors import ApiCode
 from gateway.idempotency import LIMIT_KEY_CHARACTERS
 from gateway.limits import HttpLimits
+from gateway.openapi_examples import BYTES_TYPE, EXAMPLES, JSON_TYPE, Example
 from gateway.openapi_limits import Limit, LimitText, effective
-from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, LINKS, OPTIONAL_BODIES, QUERIES, REPLIES, SCHEMAS
-from gateway.paths import KEYED
-from gateway.routes import ADMITTED, EVERYWHERE, GUARDED, KEY_VERBS, Route, Verb
+from gateway.openapi_replies import REPLIES, REPLY_SCHEMAS
+from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, LINKS, OPTIONAL_BODIES, QUERIES, SCHEMAS
+from gateway.openapi_text import ABOUT, DESCRIPTIONS
+from gateway.routes import KEY_VERBS, Route, Verb
 
 Document: TypeAlias = dict[str, Any]
 
 API_VERSION = "1"
-_JSON = "application/json"
-_BINARY = {
+_TEXT_TYPES = {
     "metrics": "text/plain",
     "watch": "text/event-stream",
     "docs": "text/html",
@@ -40,6 +42,7 @@ def describe(routes: Iterable[Route], limits: HttpLimits, *, has_auth: bool) -> 
 def _describe(routes: Iterable[Route], limits: HttpLimits, *, has_auth: bool) -> Document:
     """The same, with placeholders for the limits of data."""
     paths: Document = defaultdict(dict)
+    routes = tuple(routes)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route, limits)
         if has_auth and not route.is_open:
@@ -50,15 +53,17 @@ def _describe(routes: Iterable[Route], limits: HttpLimits, *, has_auth: bool) ->
             "title": "Concord",
             "version": API_VERSION,
             "summary": "A strongly consistent, sharded key-value store",
+            "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "x-concord-limits": _limits(limits),
         "servers": [{"url": "/"}],
         "paths": dict(paths),
         "components": {
-            "schemas": SCHEMAS | {"Error": _error_schema()},
+            "schemas": SCHEMAS | REPLY_SCHEMAS | openapi_failures.schemas(),
             "parameters": _parameters(limits),
-            "headers": _headers(),
+            "headers": openapi_headers.components(),
+            "responses": openapi_failures.components(routes),
             "securitySchemes": _security_schemes(),
         },
     }
@@ -69,24 +74,48 @@ def _operation(route: Route, limits: HttpLimits) -> Document:
         "operationId": route.id,
         "summary": route.summary,
         "tags": [_tag(route)],
-        "parameters": _operation_parameters(route),
-        "responses": {"200": _success(route), **_failures(route)},
+        "parameters": _operation_parameters(route, _parameters(limits)),
+        "responses": {"200": _success(route), **openapi_failures.of_route(route)},
     }
+    if route.id in DESCRIPTIONS:
+        operation["description"] = DESCRIPTIONS[route.id]
     if route.id in BODIES:
-        content: Document = {_JSON: {"schema": _ref(BODIES[route.id])}}
-        if route.id == "put":
-            binary = {
-                "type": "string",
-                "format": "binary",
-                "description": LimitText("Any type: kept with it. At most {value_bytes} bytes."),
-            }
-            content["application/octet-stream"] = {"schema": binary}
         operation["requestBody"] = {
             "description": f"At most {limits.body_bytes} bytes.",
             "required": route.id not in OPTIONAL_BODIES,
-            "content": content,
+            "content": _bodies(route),
         }
     return operation
+
+
+def _bodies(route: Route) -> Document:
+    content: Document = {JSON_TYPE: {"schema": _ref(BODIES[route.id]), **_shown(_sent(route, JSON_TYPE))}}
+    if route.id == "put":
+        binary = {
+            "type": "string",
+            "format": "binary",
+            "description": LimitText("Any type: kept with it. At most {value_bytes} bytes."),
+        }
+        content[BYTES_TYPE] = {"schema": binary, **_shown(_sent(route, BYTES_TYPE))}
+    return content
+
+
+def _sent(route: Route, body_type: str) -> dict[str, Document]:
+    """The example bodies of a content type."""
+    return {
+        name: _example(example, example.body)
+        for name, example in EXAMPLES[route.id].items()
+        if example.body is not None and example.body_type == body_type
+    }
+
+
+def _example(example: Example, value: object) -> Document:
+    return {"summary": example.summary, "value": value}
+
+
+def _shown(examples: Mapping[str, Document]) -> Document:
+    """What says the examples of something; nothing when there are none."""
+    return {"examples": examples} if examples else {}
 
 
 def _tag(route: Route) -> str:
@@ -95,84 +124,72 @@ def _tag(route: Route) -> str:
     return "tokens" if route.verb is Verb.ADMIN else "gateway"
 
 
-def _operation_parameters(route: Route) -> list[Document]:
-    found: list[Document] = []
-    found += [{"$ref": f"#/components/parameters/{name}"} for name in _PATH_PARAMETER.findall(route.path)]
-    found += [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
+def _operation_parameters(route: Route, shared: Mapping[str, Document]) -> list[Document]:
+    names = _PATH_PARAMETER.findall(route.path) + _shared_headers(route)
+    queries = [{"name": name, "in": "query", **shape} for name, shape in QUERIES.get(route.id, {}).items()]
+    return [_parameter(route, name, shared[name]) for name in names] + [
+        {**query, **_shown(_given(route, query["name"]))} for query in queries
+    ]
+
+
+def _shared_headers(route: Route) -> list[str]:
+    """The headers of requests that mean something to a route, by their names among the components."""
+    found: list[str] = []
     if route.verb is Verb.WATCH:
-        found.append({"$ref": "#/components/parameters/last_event_id"})
+        found.append("last_event_id")
     elif ApiCode.TIMEOUT in route.codes:
-        found.append({"$ref": "#/components/parameters/timeout"})
+        found.append("timeout")
     if route.verb is Verb.WRITE:
-        found.append({"$ref": "#/components/parameters/idempotency"})
+        found.append("idempotency")
     if route.id in CONDITIONAL_BY_HEADER:
-        found += [{"$ref": f"#/components/parameters/{name}"} for name in ("if_match", "if_none_match")]
+        found += ["if_match", "if_none_match"]
     return found
 
 
+def _parameter(route: Route, component: str, shared: Document) -> Document:
+    """A shared parameter: as it is, unless the route has examples of its own for it."""
+    given = _given(route, shared["name"])
+    if not given:
+        return {"$ref": f"#/components/parameters/{component}"}
+    return {name: member for name, member in shared.items() if name != "example"} | _shown(given)
+
+
+def _given(route: Route, parameter: str) -> dict[str, Document]:
+    """The examples of a parameter."""
+    return {
+        name: _example(example, example.parameters[parameter])
+        for name, example in EXAMPLES[route.id].items()
+        if parameter in example.parameters
+    }
+
+
 def _success(route: Route) -> Document:
-    if route.id in _BINARY:
-        schema = _ref("WatchEvent") if route.id == "watch" else {"type": "string"}
-        return {"description": "Success", "content": {_BINARY[route.id]: {"schema": schema}}}
-    answer: Document = {"description": "Success", "content": {_JSON: {"schema": _ref(REPLIES.get(route.id, "Ok"))}}}
-    if route.id == "get":
-        as_put = {"description": "With `raw`, or when `Accept` names its type: the value as it was put."}
-        answer["content"] = {_JSON: {"schema": {"anyOf": [_ref("GetReply"), as_put]}}, "*/*": {"schema": as_put}}
+    answer: Document = {
+        "description": "Success",
+        "headers": openapi_headers.of_success(route.id),
+        "content": _answers(route),
+    }
     if route.id in LINKS:
         answer["links"] = LINKS[route.id]
-    if route.shape in KEYED:
-        answer["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
     return answer
 
 
-def _failures(route: Route) -> Document:
-    """One response for each status, naming every code behind it."""
-    guarded = () if route.is_open else GUARDED
-    admitted = () if route.always else ADMITTED
-    slow = () if route.method == "GET" else (ApiCode.REQUEST_TIMEOUT,)
-    codes = {*route.codes, *EVERYWHERE, *guarded, *admitted, *slow}
-    by_status: dict[int, list[ApiCode]] = defaultdict(list)
-    for code in sorted(codes):
-        by_status[MEANINGS[code].status].append(code)
-    return {str(status): _failure(members) for status, members in sorted(by_status.items())}
-
-
-def _failure(codes: list[ApiCode]) -> Document:
-    schema: Document = {
-        "allOf": [
-            _ref("Error"),
-            {"properties": {"error": {"properties": {"code": {"enum": [code.value for code in codes]}}}}},
-        ]
-    }
-    answer: Document = {
-        "description": " ".join(f"`{code.value}`: {MEANINGS[code].text}" for code in codes),
-        "content": {_JSON: {"schema": schema}},
-    }
-    if any(MEANINGS[code].status in (429, 503) for code in codes):
-        answer["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
-    if ApiCode.UNAUTHORIZED in codes:
-        answer["headers"] = {"WWW-Authenticate": {"$ref": "#/components/headers/WWW-Authenticate"}}
-    return answer
-
-
-def _error_schema() -> Document:
-    return {
-        "type": "object",
-        "required": ["status", "error"],
-        "properties": {
-            "status": {"const": "error"},
-            "error": {
-                "type": "object",
-                "required": ["code", "message", "applied", "retryable"],
-                "properties": {
-                    "code": {"type": "string", "enum": [code.value for code in ApiCode]},
-                    "message": {"type": "string"},
-                    "applied": {"enum": [False, "unknown"]},
-                    "retryable": {"type": "boolean"},
-                },
-            },
-        },
-    }
+def _answers(route: Route) -> Document:
+    shown = _shown(
+        {
+            name: _example(example, example.answer)
+            for name, example in EXAMPLES[route.id].items()
+            if example.answer is not None
+        }
+    )
+    if route.id in _TEXT_TYPES:
+        schema = _ref("WatchEvent") if route.id == "watch" else {"type": "string"}
+        return {_TEXT_TYPES[route.id]: {"schema": schema, **shown}}
+    schema = _ref(REPLIES.get(route.id, "Ok"))
+    if route.id != "get":
+        return {JSON_TYPE: {"schema": schema, **shown}}
+    as_put = {"description": "With `raw`, or when `Accept` names its type: the value as it was put."}
+    return {JSON_TYPE: {"schema": {"anyOf": [schema, as_put]}, **shown}, "*/*": {"schema": as_put}}
 
 
 def _limits(limits: HttpLimits) -> Document:
@@ -210,8 +227,10 @@ def _parameters(limits: HttpLimits) -> Document:
         "idempotency": {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "Chosen by the client: for ten minutes the same request gets the same answer and is applied once.",
+            "description": "Chosen by the client, for one write: for ten minutes the same request gets the same answer and is applied "
+            "once; with another request it is a `409`.",
             "schema": {"type": "string", "minLength": 1, "maxLength": LIMIT_KEY_CHARACTERS, "pattern": "^[!-~]+$"},
+            "example": "3f9c1d2e-order-17",
         },
         "timeout": {
             "name": "X-Concord-Timeout-Ms",
@@ -223,6 +242,7 @@ def _parameters(limits: HttpLimits) -> Document:
                 "maximum": limits.timeout_ms_max,
                 "default": limits.timeout_ms_default,
             },
+            "example": min(500, limits.timeout_ms_max),
         },
     }
 
@@ -242,14 +262,6 @@ def _name(name: str, description: str, schema: Document) -> Document:
         "required": True,
         "description": description,
         "schema": {"type": "string", "minLength": 1, **schema},
-    }
-
-
-def _headers() -> Document:
-    return {
-        "ETag": {"description": "The key's revision, in quotes.", "schema": {"type": "string"}},
-        "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
-        "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
     }
 
 

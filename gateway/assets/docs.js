@@ -2,29 +2,6 @@
 
 // Builds one form for each operation of openapi.json and shows what the gateway answers. No library, nothing foreign.
 
-const EXAMPLES = {
-  PutBody: { value: { hello: "world" }, ttl: 60 },
-  TouchBody: { ttl: 60 },
-  BulkPutBody: { operations: [{ key: "a", value: 1 }, { key: "b", value: [true, null], ttl: 60 }] },
-  BulkGetBody: { keys: ["a", "b"], with_ttl: true },
-  BulkDeleteBody: { keys: ["a", "b"] },
-  BulkTouchBody: { operations: [{ key: "a", ttl: 60 }] },
-  Conditions: {},
-  IncrementBody: { by: 1, initial: 0 },
-  TxnBody: {
-    compare: [{ key: "{db}primary", exists: false }],
-    success: [{ op: "put", key: "{db}primary", value: "a" }, { op: "put", key: "{db}standby", value: "b" }],
-    failure: [{ op: "get", key: "{db}primary" }],
-  },
-  QuotaBody: { limit: 10, window: 60, cost: 1, algorithm: "gcra" },
-  LockAcquireBody: { owner: "worker-1", ttl: 30, wait_ms: 1000 },
-  LockRenewBody: { owner: "worker-1", fence: 1, ttl: 30 },
-  LockReleaseBody: { owner: "worker-1", fence: 1 },
-  InstanceBody: { address: "10.0.0.1", port: 8080, metadata: { zone: "a" }, ttl: 30 },
-  TokenBody: { name: "app", scopes: [{ prefix: "app/", verbs: ["read", "write"] }], expires_in: 86400 },
-  RotateBody: { overlap: 3600 },
-};
-
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -68,8 +45,9 @@ function requestOptions(method, fields, body) {
   }
   const token = document.getElementById("token").value;
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body) headers["Content-Type"] = "application/json";
-  return { method: method.toUpperCase(), headers, body: body ? body.value : undefined };
+  const isSent = body !== null && body.text.value !== "";
+  if (isSent) headers["Content-Type"] = body.type.value;
+  return { method: method.toUpperCase(), headers, body: isSent ? body.text.value : undefined };
 }
 
 // A number of more digits than a double holds would be shown as another one: such an answer stays as it came.
@@ -115,22 +93,60 @@ async function run(method, path, fields, body, output) {
   }
 }
 
-// What stands between backticks is code.
+// What stands between backticks is code, what stands between two asterisks is strong.
 function marked(text) {
-  return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
+  return text.split("`").flatMap((part, at) => (at % 2 ? element("code", {}, part) : strong(part)));
+}
+
+function strong(text) {
+  return text.split("**").map((part, at) => (at % 2 ? element("strong", {}, part) : part));
+}
+
+function bodyFields(content) {
+  const types = Object.keys(content ?? {});
+  if (types.length === 0) return null;
+  const type = element("select", {}, ...types.map((name) => element("option", { value: name }, name)));
+  const text = element("textarea", { rows: "2", spellcheck: "false" });
+  return { content, type, text, labels: [element("label", {}, "content type", type), element("label", {}, "body", text)] };
+}
+
+// All examples of one name in an operation are one request.
+function exampleNames(fields, body) {
+  const holders = [...fields.map(({ parameter }) => parameter), ...Object.values(body?.content ?? {})];
+  const named = new Map();
+  for (const { examples } of holders) {
+    for (const [name, { summary }] of Object.entries(examples ?? {})) named.set(name, summary);
+  }
+  return named;
+}
+
+function fillIn(name, fields, body) {
+  for (const { parameter, input } of fields) input.value = String(parameter.examples?.[name]?.value ?? "");
+  if (!body) return;
+  body.text.value = "";
+  for (const [type, { examples }] of Object.entries(body.content)) {
+    const example = examples?.[name];
+    if (!example) continue;
+    body.type.value = type;
+    body.text.value = typeof example.value === "string" ? example.value : JSON.stringify(example.value, null, 2);
+  }
+  body.text.rows = body.text.value.split("\n").length + 1;
+}
+
+// A choice of the examples, the first of which is filled in; nothing when there are none to fill in.
+function exampleChoice(fields, body) {
+  const named = exampleNames(fields, body);
+  if (named.size === 0) return [];
+  const choice = element("select", {}, ...[...named].map(([name, summary]) => element("option", { value: name }, summary)));
+  choice.addEventListener("change", () => fillIn(choice.value, fields, body));
+  fillIn(named.keys().next().value, fields, body);
+  return [element("label", {}, "example", choice)];
 }
 
 function operation(description, path, method, details) {
   const fields = (details.parameters ?? []).map((parameter) => field(resolve(description, parameter)));
-  const form = element("form", {}, ...fields.map(({ label }) => label));
-  const reference = details.requestBody?.content?.["application/json"]?.schema?.$ref;
-  let body = null;
-  if (reference) {
-    const example = JSON.stringify(EXAMPLES[reference.split("/").pop()] ?? {}, null, 2);
-    body = element("textarea", { rows: String(example.split("\n").length + 1), spellcheck: "false" });
-    body.value = example;
-    form.append(element("label", {}, "body (JSON)", body));
-  }
+  const body = bodyFields(details.requestBody?.content);
+  const form = element("form", {}, ...exampleChoice(fields, body), ...fields.map(({ label }) => label), ...(body?.labels ?? []));
   const output = element("pre", { hidden: "" });
   form.append(element("button", { type: "submit" }, "Send"), output);
   form.addEventListener("submit", (event) => {
@@ -144,7 +160,8 @@ function operation(description, path, method, details) {
     answers.append(element("tr", {}, element("td", {}, status), element("td", {}, ...marked(meaning))));
   }
   const title = element("summary", {}, element("span", { class: "method" }, method.toUpperCase()), element("code", {}, path), ` ${details.summary}`);
-  return element("details", { id: details.operationId }, title, form, answers);
+  const about = element("p", {}, ...marked(details.description ?? ""));
+  return element("details", { id: details.operationId }, title, about, form, answers);
 }
 
 async function show() {
@@ -158,7 +175,8 @@ async function show() {
       sections.get(tag).append(operation(description, path, method, details));
     }
   }
-  main.replaceChildren(...sections.values());
+  const about = description.info.description.trim().split("\n\n").map((text) => element("p", {}, ...marked(text)));
+  main.replaceChildren(element("details", {}, element("summary", {}, "About all requests and answers"), ...about), ...sections.values());
 }
 
 show().catch((error) => {

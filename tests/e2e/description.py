@@ -7,6 +7,7 @@ do everything but make tokens.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -50,8 +51,15 @@ def try_out(
     words = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
     where = [f"{url}/api/v1/openapi.json", "--url", url, *(["-H", f"Authorization: Bearer {token}"] if token else [])]
     flags = ["--max-examples", str(examples), "--seed", str(seed), "--no-color", "--suppress-health-check", "all"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}  # of the check that schemathesis.toml names
     return subprocess.run(
-        [*words, *where, *flags, *more], cwd=directory, capture_output=True, text=True, timeout=timeout_s, check=False
+        [*words, *where, *flags, *more],
+        cwd=directory,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 

@@ -1,4 +1,7 @@
-"""A cluster in memory behind the RPC seam, and an HTTP client that speaks ASGI: no socket, no granian."""
+"""A cluster in memory behind the RPC seam, and an HTTP client that speaks ASGI: no socket, no granian.
+
+The client compares every answer with the OpenAPI document of its gateway.
+"""
 
 import asyncio
 import json
@@ -20,6 +23,7 @@ from gateway.settings import GatewaySettings
 from gateway.watch import WatchPace
 from shard.history import History
 from shard.machine import Change, Record
+from tests.gateway.described import check_answer
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import (
     ChangeKind,
@@ -396,10 +400,7 @@ class Watcher:
             "headers": [(name.encode(), value.encode()) for name, value in headers],
             "client": (address, 1),
         }
-        dispatcher = client.gateway.dispatcher
-        self._task = asyncio.ensure_future(
-            dispatcher(cast("HTTPScope", scope), cast("Receive", self._receive), cast("Send", self._send))
-        )
+        self._task = asyncio.ensure_future(self._follow(client.gateway, cast("HTTPScope", scope)))
 
     @property
     def blocks(self) -> list[Sse]:
@@ -434,6 +435,10 @@ class Watcher:
         """Wait until the gateway ends the stream."""
         async with asyncio.timeout(10):
             await self._task
+
+    async def _follow(self, gateway: Gateway, scope: HTTPScope) -> None:
+        await gateway.dispatcher(scope, cast("Receive", self._receive), cast("Send", self._send))
+        check_answer(gateway, "GET", scope["raw_path"].decode(), status=self.status, headers=self.headers, body=b"")
 
     async def _receive(self) -> dict[str, object]:
         if not self.status:
@@ -530,12 +535,21 @@ class Client:
         start, *parts = answers
         assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
         body = b"".join(part["body"] for part in parts)
-        return Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body)
+        reply = Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body)
+        check_answer(self.gateway, method, path, status=reply.status, headers=reply.headers, body=reply.body)
+        return reply
 
-    def watch(self, query: str = "", *, last_event_id: str | None = None, address: str = "127.0.0.1") -> Watcher:
+    def watch(
+        self,
+        query: str = "",
+        *,
+        last_event_id: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        address: str = "127.0.0.1",
+    ) -> Watcher:
         """Begin to watch."""
-        headers = [] if last_event_id is None else [("last-event-id", last_event_id)]
-        return Watcher(self, "/api/v1/watch" + query, headers, address)
+        resumed = [] if last_event_id is None else [("last-event-id", last_event_id)]
+        return Watcher(self, "/api/v1/watch" + query, [*headers, *resumed], address)
 
 
 def _receiver(chunks: Iterable[bytes], gone: asyncio.Event | None) -> Callable[[], Awaitable[dict[str, object]]]:

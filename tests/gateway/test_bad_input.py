@@ -186,6 +186,20 @@ def test_500_items_are_taken() -> None:
     run(scenario)
 
 
+def test_of_two_members_of_one_name_the_last_counts_and_two_kinds_of_step_are_refused() -> None:
+    async def scenario(client: Client) -> None:
+        twice = b'{"value":1,"ttl":9,"value":{"a":1,"a":2},"ttl":7}'
+        assert (await client.send("PUT", "/api/v1/kv/a", raw=twice)).status == 200
+        kept = await client.send("GET", "/api/v1/kv/a?with_ttl=true")
+        assert kept.body == b'{"status":"ok","data":{"value":{"a":1,"a":2},"ttl":7}}'
+        found = await client.send("POST", "/api/v1/kv/bulk/get", raw=b'{"keys":["b"],"keys":["a"]}')
+        assert list(found.data) == ["a"]
+        step = b'{"success":[{"op":"delete","key":"a","op":"get"}]}'
+        _refused(await client.send("POST", "/api/v1/txn", raw=step), 400, "INVALID_REQUEST", "success[0].op")
+
+    run(scenario)
+
+
 def test_a_lone_surrogate_is_not_a_key() -> None:
     async def scenario(client: Client) -> None:
         reply = await client.send("POST", "/api/v1/kv/bulk/get", raw=b'{"keys":["\\ud800"]}')

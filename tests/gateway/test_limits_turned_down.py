@@ -230,7 +230,8 @@ def test_the_document_states_the_limits_of_its_gateway() -> None:
         assert schemas["LockRenewBody"]["properties"]["ttl"]["maximum"] == 60
         assert parameters["timeout"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 700, "default": 500}
         assert parameters["key"]["schema"]["maxLength"] == 40
-        limit = document["paths"]["/api/v1/kv"]["get"]["parameters"][0]["schema"]
+        found = document["paths"]["/api/v1/kv"]["get"]["parameters"]
+        [limit] = [parameter["schema"] for parameter in found if parameter.get("name") == "limit"]
         assert (limit["maximum"], limit["default"]) == (4, 4)
 
     on_guarded(scenario)
