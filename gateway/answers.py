@@ -19,12 +19,16 @@ _key_encoder = msgspec.json.Encoder()
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """A whole HTTP answer; content-type and content-length are added when it is sent."""
+    """A whole HTTP answer; content-type and content-length are added when it is sent.
+
+    `revision` is that of the change that it tells of, where it has one and no ETag.
+    """
 
     body: bytes
     status: int = 200
     headers: tuple[Header, ...] = ()
     content_type: bytes = JSON_TYPE
+    revision: int = 0
 
 
 class Stream(Protocol):
@@ -68,9 +72,10 @@ def delete_done(revision: int) -> Answer:
 DELETE_ABSENT = Answer(b'{"status":"ok","data":{"deleted":false}}')
 
 
-def touch_done(revision: int) -> Answer:
+def touch_done(revision: int, *, meta: bool) -> Answer:
     """`POST /kv/{key}/touch`."""
-    return Answer(OK, headers=(etag(revision),))
+    body = data(b'{"revision":%d}' % revision) if meta else OK
+    return Answer(body, headers=(etag(revision),))
 
 
 def data(parts: bytes) -> bytes:
@@ -101,9 +106,10 @@ def _beside(found: ItemResult | ListEntry, with_ttl: bool, meta: bool) -> bytes:
     return ttl + b',"revision":%d' % found.revision if meta else ttl
 
 
-def ttl_data(ttl_ms: int) -> bytes:
+def ttl_data(result: ItemResult, *, meta: bool) -> bytes:
     """The body of `GET /kv/{key}/ttl`."""
-    return b'{"status":"ok","data":{"ttl":' + seconds(ttl_ms) + b"}}"
+    revision = b',"revision":%d' % result.revision if meta else b""
+    return data(b'{"ttl":%b%b}' % (seconds(result.ttl_ms), revision))
 
 
 def item_done(key: str) -> bytes:

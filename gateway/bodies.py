@@ -5,6 +5,7 @@ leaves out is checked here, namely UTF-8 and the depth. Unknown fields are refus
 silently ignored is worse than an error. Every message names the field and, in a bulk request, the item.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
@@ -20,13 +21,14 @@ from wire.messages import (
     NEVER,
     Condition,
     Delete,
-    Increment,
     IncrementItem,
     Put,
     PutItem,
     Touch,
     TouchItem,
 )
+
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])")
 
 T = TypeVar("T")
 EntryT = TypeVar("EntryT")
@@ -134,22 +136,22 @@ def parse_condition(body: bytes, limits: DataLimits) -> Condition | None:
     return decode(_conditional, body).condition("", limits) if body else None
 
 
-def parse_touch(key: str, body: bytes, limits: DataLimits) -> Touch:
-    """The operation of `POST /kv/{key}/touch`.
+def parse_touch(key: str, body: bytes, limits: DataLimits) -> TouchItem:
+    """The item of `POST /kv/{key}/touch`.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    return Touch([touch_item(key, "", decode(_touch, body), limits)])
+    return touch_item(key, "", decode(_touch, body), limits)
 
 
-def parse_increment(key: str, body: bytes, limits: DataLimits) -> Increment:
-    """The operation of `POST /kv/{key}/increment`, whose body may be empty.
+def parse_increment(key: str, body: bytes, limits: DataLimits) -> IncrementItem:
+    """The item of `POST /kv/{key}/increment`, whose body may be empty.
 
     Raises:
         ApiError: INVALID_REQUEST.
     """
-    return Increment([increment_item(key, "", decode(_increment, body or b"{}"), limits)])
+    return increment_item(key, "", decode(_increment, body or b"{}"), limits)
 
 
 def parse_bulk_put(body: bytes, limits: DataLimits) -> Bulk[Put]:
@@ -248,6 +250,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except RecursionError:
         raise invalid("body: nested too deep") from None
     except msgspec.MsgspecError as error:
+        if _HALF_A_PAIR.search(body):  # msgspec takes it for the end of what there is
+            raise invalid("body: half of a surrogate pair stands in a string, which is no character") from None
         raise invalid(_message(error)) from None
 
 

@@ -47,7 +47,10 @@ _FORGOTTEN = Failure(Code.UNKNOWN, "the operation id was already given up", Appl
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False):
-    """Where a read was served: the group, its last applied index then, and how old the data may be."""
+    """Where a read was served: the group, its last applied index then, and how old the data may be.
+
+    Of a read of several groups the group and index are those of one of them, and the age is the greatest.
+    """
 
     group: int
     revision: int
@@ -141,7 +144,7 @@ class Cluster:
     async def read(
         self, keys: Sequence[str], consistency: Consistency, deadline: float, bytes_max: int = LIMIT_READ_BYTES
     ) -> Reads:
-        """Read keys; the outcome of each in its order, and where the last part of them was served.
+        """Read keys; the outcome of each in its order, and where they were served.
 
         Raises:
             ApiError: BATCH_TOO_LARGE: the values of one group amount to more than `bytes_max`.
@@ -152,7 +155,7 @@ class Cluster:
             nonlocal observed
             request = ReadRequest(part.group, [keys[position] for position in part.positions], consistency)
             reply = await self._read_part(request, deadline, bytes_max)
-            observed = Observed(part.group, reply.revision, reply.age_ms)
+            observed = Observed(part.group, reply.revision, max(observed.age_ms, reply.age_ms))
             return reply.results
 
         return await self._route(keys, send, deadline), observed

@@ -66,6 +66,19 @@ def with_headers(request: Request, condition: Condition | None) -> Condition | N
     return found
 
 
+def refuse_headers(request: Request) -> None:
+    """Refuse conditions where they would not be heeded: a write that was meant to depend on them must not be done.
+
+    Raises:
+        ApiError: INVALID_REQUEST.
+    """
+    for name in (b"if-match", b"if-none-match"):
+        if request.header(name) is not None:
+            raise invalid(
+                f"{name.decode()}: has no meaning here; conditions on keys stand in the body, if there can be any"
+            )
+
+
 def _both(one: Condition, other: Condition) -> Condition:
     """What holds when both do; `other` says something of existence and revision only."""
     if one.exists not in {None, other.exists} or (

@@ -18,6 +18,7 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPSc
 from gateway.addresses import Network, client_address, party
 from gateway.answers import PART_BYTES, Answer, Stream
 from gateway.audit import Trail
+from gateway.conditions import refuse_headers
 from gateway.errors import ApiCode, ApiError
 from gateway.guard import Guard
 from gateway.limits import Admission, HttpLimits, Place, answer_due_s
@@ -57,6 +58,7 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
     route: Route
     handler: Handler
     figures: RouteFigures
+    refuses_conditions: bool
 
 
 class _UnderWay(msgspec.Struct, eq=False, gc=False):
@@ -109,7 +111,8 @@ class Dispatcher:
         self._refusal_pace = RefusalPace()
         self._always = {route.path.encode() for route in routes if route.always}
         for route in routes:
-            entry = _Entry(route, handlers[route.id], metrics.route(route.id))
+            refuses = route.changes and not route.conditional
+            entry = _Entry(route, handlers[route.id], metrics.route(route.id), refuses)
             if route.shape in (Shape.PLAIN, Shape.BULK):
                 self._by_path.setdefault(route.path.encode(), {})[route.method] = entry
             else:
@@ -194,6 +197,8 @@ class Dispatcher:
         elif target.shape in _NAMED:
             request.name = target.rest.decode("latin-1")
         access = request.access = self._guard(entry.route, request)
+        if entry.refuses_conditions:
+            refuse_headers(request)
         answer = await entry.handler(request)
         if not access.settled:
             raise RuntimeError(f"the handler of {entry.route.id} did not hand its keys over to be checked")

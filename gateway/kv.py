@@ -11,7 +11,7 @@ from gateway import answers, bodies, media
 from gateway.answers import Answer, Header
 from gateway.cluster import NO_MAP, Cluster, Observed, check_size
 from gateway.conditions import with_headers
-from gateway.data_limits import DataLimits
+from gateway.data_limits import LIMIT_READ_BYTES, DataLimits
 from gateway.errors import from_failure, invalid, item_code
 from gateway.fanout import Outcome
 from gateway.idempotency import once_of
@@ -26,17 +26,19 @@ from wire.messages import (
     LIMIT_KEY_BYTES,
     Consistency,
     Delete,
+    Increment,
     ItemResult,
     ListEntry,
     Operation,
     Put,
     PutItem,
     Status,
+    Touch,
 )
 from wire.operations import keys_of
 
 FRESHNESS = ("consistency", "max_age_ms")
-PAGE = ("limit", "cursor", "consistency")
+PAGE = ("limit", "cursor", *FRESHNESS)
 
 
 class KeyValue:
@@ -48,7 +50,8 @@ class KeyValue:
 
     async def put(self, request: Request) -> Answer:
         """`PUT /kv/{key}`: a value in JSON, or with another content type the body itself."""
-        query, limits = request.query("ttl"), request.limits
+        query, limits = request.query("ttl", "meta"), request.limits
+        switch(query, "meta")  # the revision is answered in any case
         kind = media.stored_type(request)
         body = await request.body()
         item = media.raw_item(request.key, body, kind, limits) if kind else bodies.parse_put(request.key, body, limits)
@@ -64,20 +67,25 @@ class KeyValue:
     async def get(self, request: Request) -> Answer:
         """`GET /kv/{key}`."""
         query = request.query("with_ttl", "meta", "raw", *FRESHNESS)
-        with_ttl, meta, raw = switch(query, "with_ttl"), switch(query, "meta"), switch(query, "raw")
+        with_ttl, meta = switch(query, "with_ttl"), switch(query, "meta")
+        raw = switch(query, "raw") if "raw" in query else None
         result, headers = await self._read_one(request, query)
-        if raw or media.asks_for(request, result.content_type):
+        if result.content_type:
+            headers = (*headers, media.VARIES)
+        if raw or (raw is None and media.asks_for(request, result.content_type)):
             return media.raw_answer(result, headers)
         return Answer(answers.data(answers.value(result, with_ttl=with_ttl, meta=meta)), headers=headers)
 
     async def ttl(self, request: Request) -> Answer:
         """`GET /kv/{key}/ttl`."""
-        result, headers = await self._read_one(request, request.query(*FRESHNESS))
-        return Answer(answers.ttl_data(result.ttl_ms), headers=headers)
+        query = request.query("meta", *FRESHNESS)
+        meta = switch(query, "meta")
+        result, headers = await self._read_one(request, query)
+        return Answer(answers.ttl_data(result, meta=meta), headers=headers)
 
     async def delete(self, request: Request) -> Answer:
         """`DELETE /kv/{key}`; a key that is not there is deleted, too."""
-        request.query()
+        switch(request.query("meta"), "meta")  # it is answered in any case
         body = await request.body()
         condition = with_headers(request, bodies.parse_condition(body, request.limits))
         operation = Delete([request.key], [condition] if condition else [])
@@ -89,16 +97,22 @@ class KeyValue:
 
     async def touch(self, request: Request) -> Answer:
         """`POST /kv/{key}/touch`."""
-        request.query()
+        meta = switch(request.query("meta"), "meta")
         body = await request.body()
-        result = await self._write_one(request, bodies.parse_touch(request.key, body, request.limits), body)
-        return answers.touch_done(result.revision)
+        item = bodies.parse_touch(request.key, body, request.limits)
+        if (condition := with_headers(request, item.condition)) is not item.condition:
+            item = msgspec.structs.replace(item, condition=condition)
+        result = await self._write_one(request, Touch([item]), body)
+        return answers.touch_done(result.revision, meta=meta)
 
     async def increment(self, request: Request) -> Answer:
         """`POST /kv/{key}/increment`."""
-        request.query()
+        switch(request.query("meta"), "meta")  # it is answered in any case
         body = await request.body()
-        result = await self._write_one(request, bodies.parse_increment(request.key, body, request.limits), body)
+        item = bodies.parse_increment(request.key, body, request.limits)
+        if (condition := with_headers(request, item.condition)) is not item.condition:
+            item = msgspec.structs.replace(item, condition=condition)
+        result = await self._write_one(request, Increment([item]), body)
         return answers.increment_done(result.value, result.revision)
 
     async def bulk_put(self, request: Request) -> Answer:
@@ -123,15 +137,15 @@ class KeyValue:
 
     async def bulk_get(self, request: Request) -> Answer:
         """`POST /kv/bulk/get`."""
-        asked = consistency(request.query("consistency"))
+        query = request.query(*FRESHNESS)
         body = bodies.parse_bulk_get(await request.body(), request.limits)
         keys, bytes_max = list(dict.fromkeys(body.keys)), request.limits.bulk_get_bytes
         request.access.check(keys)
-        outcomes, _ = await self._cluster.read(keys, asked, request.deadline(), bytes_max)
+        asked, outcomes, observed = await self._read(request, keys, query, bytes_max)
         _refuse_if_nothing_done(outcomes)
         check_size(outcomes, bytes_max)
         members = [_member(key, outcome, body) for key, outcome in zip(keys, outcomes, strict=True)]
-        return Answer(answers.data(answers.mapping(members)), headers=(_consistency_header(asked),))
+        return Answer(answers.data(answers.mapping(members)), headers=_freshness_headers(asked, observed.age_ms))
 
     async def list(self, request: Request) -> Answer:
         """`GET /kv`: all groups or none, because a page with holes would look like deleted keys."""
@@ -141,9 +155,13 @@ class KeyValue:
     async def answer_page(self, query: ListQuery, request: Request, render: Callable[[ListEntry], bytes]) -> Answer:
         """A page of keys, each as `render` shows it."""
         request.access.check((query.prefix,))
-        merge = await self._merge(query, request.limits.list_bytes, request.deadline())
+        asked, deadline, bytes_max = query.consistency, request.deadline(), request.limits.list_bytes
+        merge = await self._merge(query, bytes_max, deadline)
+        if query.age_ms_max is not None and merge.age_ms > query.age_ms_max:
+            asked = Consistency.LINEARIZABLE
+            merge = await self._merge(msgspec.structs.replace(query, consistency=asked), bytes_max, deadline)
         cursor = encode_cursor(merge.page[-1].key) if merge.more and merge.page else ""
-        headers = (_consistency_header(query.consistency),)
+        headers = _freshness_headers(asked, merge.age_ms)
         return Answer(answers.page([render(entry) for entry in merge.page], cursor), headers=headers)
 
     async def _merge(self, query: ListQuery, bytes_max: int, deadline: float) -> Merge:
@@ -165,14 +183,22 @@ class KeyValue:
         return granted(result_of(outcomes[0]))
 
     async def _read_one(self, request: Request, query: Mapping[str, str]) -> tuple[ItemResult, tuple[Header, ...]]:
+        asked, outcomes, observed = await self._read(request, (request.key,), query)
+        result = granted(result_of(outcomes[0]))
+        served = ((b"x-concord-group", b"%d" % observed.group), (b"x-concord-revision", b"%d" % observed.revision))
+        return result, (answers.etag(result.revision), *_freshness_headers(asked, observed.age_ms), *served)
+
+    async def _read(
+        self, request: Request, keys: Sequence[str], query: Mapping[str, str], bytes_max: int = LIMIT_READ_BYTES
+    ) -> tuple[Consistency, Sequence[Outcome], Observed]:
+        """Read as `FRESHNESS` in the query asks for; from the leaders after all when what replicas have is too old."""
         asked, oldest_ms = consistency(query), max_age_ms(query)
         deadline = request.deadline()
-        outcomes, observed = await self._cluster.read((request.key,), asked, deadline)
+        outcomes, observed = await self._cluster.read(keys, asked, deadline, bytes_max)
         if oldest_ms is not None and observed.age_ms > oldest_ms:
             asked = Consistency.LINEARIZABLE
-            outcomes, observed = await self._cluster.read((request.key,), asked, deadline)
-        result = granted(result_of(outcomes[0]))
-        return result, (answers.etag(result.revision), _consistency_header(asked), *_observed_headers(observed))
+            outcomes, observed = await self._cluster.read(keys, asked, deadline, bytes_max)
+        return asked, outcomes, observed
 
     async def _bulk_write(
         self, request: Request, bulk: bodies.Bulk[bodies.BulkT], body: bytes, *, absent_is_done: bool = False
@@ -219,7 +245,13 @@ def page_query(query: Mapping[str, str], prefix: str, limits: DataLimits) -> Lis
     after = decode_cursor(query["cursor"]) if query.get("cursor") else ""
     if not after.startswith(prefix) and after:
         raise invalid("cursor: belongs to a listing with another prefix")
-    return ListQuery(prefix, after, limits.list_items if limit is None else limit, consistency=consistency(query))
+    return ListQuery(
+        prefix,
+        after,
+        limits.list_items if limit is None else limit,
+        consistency=consistency(query),
+        age_ms_max=max_age_ms(query),
+    )
 
 
 def encode_cursor(key: str) -> str:
@@ -249,16 +281,8 @@ _CONSISTENCY_HEADERS = {
 }
 
 
-def _consistency_header(asked: Consistency) -> Header:
-    return _CONSISTENCY_HEADERS[asked]
-
-
-def _observed_headers(observed: Observed) -> tuple[Header, ...]:
-    return (
-        (b"x-concord-group", b"%d" % observed.group),
-        (b"x-concord-revision", b"%d" % observed.revision),
-        (b"x-concord-age-ms", b"%d" % observed.age_ms),
-    )
+def _freshness_headers(asked: Consistency, age_ms: int) -> tuple[Header, ...]:
+    return _CONSISTENCY_HEADERS[asked], (b"x-concord-age-ms", b"%d" % age_ms)
 
 
 def _refuse_if_nothing_done(outcomes: Sequence[Outcome]) -> None:

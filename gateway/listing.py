@@ -17,7 +17,7 @@ ENTRY_OVERHEAD_BYTES = 64  # quotes, field names, ttl
 
 
 class ListQuery(msgspec.Struct, frozen=True):
-    """What a client wants listed: keys with `prefix` after `after`, `limit` of them at most."""
+    """What a client wants listed: keys with `prefix` after `after`, `limit` of them at most, not older than `age_ms_max`."""
 
     prefix: str
     after: str
@@ -26,6 +26,7 @@ class ListQuery(msgspec.Struct, frozen=True):
     with_values: bool = False
     meta: bool = False
     consistency: Consistency = Consistency.LINEARIZABLE
+    age_ms_max: int | None = None
 
 
 class _Feed:
@@ -48,6 +49,7 @@ class Merge:
 
     def __init__(self, query: ListQuery, groups: Sequence[int], bytes_max: int) -> None:
         self.page: list[ListEntry] = []
+        self.age_ms = 0  # the greatest of those of the groups' answers
         self._query = query
         self._feeds = {group: _Feed(query.after) for group in groups}
         self._bytes_max = bytes_max
@@ -83,6 +85,7 @@ class Merge:
         if reply.more and not reply.entries:
             raise ValueError(f"group {group} has more keys but lists none")
         feed = self._feeds[group]
+        self.age_ms = max(self.age_ms, reply.age_ms)
         feed.more = reply.more
         feed.entries.extend(reply.entries)
         if feed.entries:

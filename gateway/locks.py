@@ -180,7 +180,7 @@ class Locks:
             raise ApiError(ApiCode.CONFLICT, "another holds the lock", details={"holder": holder})
         granted(result)
         shown = {"fence": info.fence, "ttl": -(-info.ttl_ms // 1000)}
-        return Answer(answers.data(msgspec.json.encode(shown)))
+        return Answer(answers.data(msgspec.json.encode(shown)), revision=info.fence)
 
 
 async def _unless_gone(work: "asyncio.Future[T]", request: Request) -> T:

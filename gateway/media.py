@@ -1,5 +1,6 @@
 """Values that are not JSON: bytes with a content type, as they came and as they go."""
 
+import re
 from collections.abc import Mapping
 
 from gateway.answers import JSON_TYPE, Answer, Header
@@ -13,10 +14,16 @@ LIMIT_TYPE_CHARACTERS = 255
 _AS_JSON = frozenset({b"", b"application/json", b"application/x-www-form-urlencoded"})
 """Types of bodies that are taken for JSON: no type, its own, and the one that curl sends with `-d` unless told otherwise."""
 
-_SANDBOX: tuple[Header, ...] = (
-    (b"content-security-policy", b"sandbox; default-src 'none'"),  # a stored page runs nothing in our name
-    (b"vary", b"accept"),
-)
+_ESSENCE = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
+"""Two tokens of HTTP (RFC 9110, 5.6.2), in lower case."""
+
+_NOT_ACCEPTED = re.compile(rb";\s*q=0(\.0*)?\s*(;|$)", re.IGNORECASE)
+
+VARIES: Header = (b"vary", b"accept")  # of the answers that Accept decides about
+_SANDBOX: Header = (
+    b"content-security-policy",
+    b"sandbox; default-src 'none'",
+)  # a stored page runs nothing in our name
 
 
 def stored_type(request: Request) -> str:
@@ -29,7 +36,7 @@ def stored_type(request: Request) -> str:
     if _essence(header) in _AS_JSON:
         return ""
     visible = all(0x20 <= byte < 0x7F for byte in header)
-    if not visible or len(header) > LIMIT_TYPE_CHARACTERS or b"/" not in _essence(header):
+    if not visible or len(header) > LIMIT_TYPE_CHARACTERS or not _ESSENCE.fullmatch(_essence(header)):
         raise invalid(
             f"content-type: expected a media type of at most {LIMIT_TYPE_CHARACTERS} visible ASCII characters"
         )
@@ -57,19 +64,18 @@ def ttl_ms(query: Mapping[str, str], limits: DataLimits) -> int:
 
 
 def asks_for(request: Request, kind: str) -> bool:
-    """Whether the header Accept names a type that is not JSON, by itself or as `type/*`."""
-    accept = request.header(b"accept")
-    if not kind or accept is None:
+    """Whether the header Accept names a type that is not JSON, by itself or as `type/*`; not with `q=0`."""
+    if not kind:
         return False
-    wanted = {_essence(part) for part in accept.split(b",")}
+    wanted = {_essence(member): not _NOT_ACCEPTED.search(member) for member in request.listed(b"accept")}
     essence = _essence(kind.encode())
-    return essence in wanted or essence.partition(b"/")[0] + b"/*" in wanted
+    return wanted.get(essence, wanted.get(essence.partition(b"/")[0] + b"/*", False))
 
 
 def raw_answer(result: ItemResult, headers: tuple[Header, ...]) -> Answer:
     """The bytes of a value with the type that they were stored with."""
     kind = result.content_type.encode() or JSON_TYPE
-    return Answer(result.value, headers=(*headers, *_SANDBOX), content_type=kind)
+    return Answer(result.value, headers=(*headers, _SANDBOX), content_type=kind)
 
 
 def _essence(media_type: bytes) -> bytes:

@@ -14,7 +14,7 @@ from gateway.limits import HttpLimits
 from gateway.openapi_examples import BYTES_TYPE, EXAMPLES, JSON_TYPE, Example
 from gateway.openapi_limits import Limit, LimitText, effective
 from gateway.openapi_replies import REPLIES, REPLY_SCHEMAS
-from gateway.openapi_schemas import BODIES, CONDITIONAL_BY_HEADER, LINKS, OPTIONAL_BODIES, QUERIES, SCHEMAS
+from gateway.openapi_schemas import BODIES, LINKS, OPTIONAL_BODIES, QUERIES, SCHEMAS
 from gateway.openapi_text import ABOUT, DESCRIPTIONS
 from gateway.routes import KEY_VERBS, Route, Verb
 
@@ -141,7 +141,7 @@ def _shared_headers(route: Route) -> list[str]:
         found.append("timeout")
     if route.verb is Verb.WRITE:
         found.append("idempotency")
-    if route.id in CONDITIONAL_BY_HEADER:
+    if route.conditional:
         found += ["if_match", "if_none_match"]
     return found
 

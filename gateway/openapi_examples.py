@@ -137,7 +137,7 @@ _OF_KEYS: dict[str, dict[str, Example]] = {
     "put": {
         "set": Example(
             summary="Any JSON",
-            parameters={"key": _FLAG},
+            parameters={"key": _FLAG, "meta": False},
             body={"value": _ON},
             answer=_ok({"revision": 42}),
         ),
@@ -187,26 +187,32 @@ _OF_KEYS: dict[str, dict[str, Example]] = {
     "ttl": {
         "read": Example(summary="How long it lives yet", parameters={"key": _FLAG}, answer=_ok({"ttl": 60})),
         "stale": Example(
-            summary="From any replica",
-            parameters={"key": _FLAG, "consistency": "stale", "max_age_ms": 60000},
-            answer=_ok({"ttl": 60}),
+            summary="From any replica, with the revision",
+            parameters={"key": _FLAG, "consistency": "stale", "max_age_ms": 60000, "meta": True},
+            answer=_ok({"ttl": 60, "revision": 43}),
         ),
     },
     "touch": {
         "longer": Example(summary="Half a minute from now on", parameters={"key": _FLAG}, body={"ttl": 30}, answer=_OK),
+        "unchanged": Example(
+            summary="Only if nobody has changed it, and which revision it has now",
+            parameters={"key": _FLAG, "meta": True, "If-Match": "*"},
+            body={"ttl": 30},
+            answer=_ok({"revision": 47}),
+        ),
     },
     "increment": {
         "count": Example(
             summary="A counter that begins at 0",
-            parameters={"key": _VISITS},
+            parameters={"key": _VISITS, "meta": False},
             body={"by": 1, "initial": 0},
-            answer=_ok({"value": 1, "revision": 47}),
+            answer=_ok({"value": 1, "revision": 48}),
         ),
         "bounded": Example(
             summary="Never over 100",
             parameters={"key": _VISITS},
             body={"by": 1, "max": 100},
-            answer=_ok({"value": 2, "revision": 48}),
+            answer=_ok({"value": 2, "revision": 49}),
         ),
     },
     "bulk_put": {
@@ -224,7 +230,7 @@ _OF_KEYS: dict[str, dict[str, Example]] = {
     "bulk_get": {
         "each": Example(
             summary="Two that are there and one that is not",
-            parameters={"consistency": "linearizable"},
+            parameters={"consistency": "stale", "max_age_ms": 60000},
             body={"keys": ["user/1", "user/2", "user/3"], "with_ttl": True},
             answer=_ok(
                 {
@@ -257,7 +263,8 @@ _OF_KEYS: dict[str, dict[str, Example]] = {
                 "values": True,
                 "with_ttl": True,
                 "meta": False,
-                "consistency": "linearizable",
+                "consistency": "stale",
+                "max_age_ms": 60000,
             },
             answer=_ok([{"key": "user/2", "ttl": 60, "value": "Grace"}]),
         ),
@@ -268,7 +275,7 @@ _OF_KEYS: dict[str, dict[str, Example]] = {
             parameters={"prefix": "flags/"},
             answer={
                 "event": "state",
-                "data": '{"key":"flags/dark-mode","value":{"enabled":true,"share":0.5},"revision":46}',
+                "data": '{"key":"flags/dark-mode","value":{"enabled":true,"share":0.5},"revision":47}',
             },
         ),
     },
@@ -362,18 +369,23 @@ _OF_SEVERAL: dict[str, dict[str, Example]] = {
     "instance_put": {
         "register": Example(
             summary="Living for half a minute, unless it is touched",
-            parameters=_ONE,
+            parameters={**_ONE, "meta": False},
             body={**_ADDRESS, "ttl": 30},
             answer=_ok({"revision": 80}),
         ),
     },
     "instance_touch": {
-        "heartbeat": Example(summary="Half a minute from now on", parameters=_ONE, body={"ttl": 30}, answer=_OK),
+        "heartbeat": Example(
+            summary="Half a minute from now on, and its revision",
+            parameters={**_ONE, "meta": True},
+            body={"ttl": 30},
+            answer=_ok({"revision": 81}),
+        ),
     },
     "service": {
         "living": Example(
             summary="Those that live",
-            parameters={"service": "web", "limit": 2, "consistency": "linearizable"},
+            parameters={"service": "web", "limit": 2, "consistency": "stale", "max_age_ms": 60000},
             answer=_ok([{"instance": "one", "ttl": 30, "revision": 81, **_ADDRESS}]),
         ),
         "next": Example(
@@ -388,7 +400,7 @@ _DELETIONS: dict[str, dict[str, Example]] = {
     "instance_delete": {
         "leave": Example(
             summary="Only if nobody has changed it since",
-            parameters=_ONE,
+            parameters={**_ONE, "meta": False},
             body={"if_revision": 81},
             answer=_ok({"deleted": True, "revision": 90}),
         ),
@@ -396,7 +408,7 @@ _DELETIONS: dict[str, dict[str, Example]] = {
     "delete": {
         "unchanged": Example(
             summary="Only if it has this value",
-            parameters={"key": _FLAG},
+            parameters={"key": _FLAG, "meta": False},
             body={"if_value": _HALF},
             answer=_ok({"deleted": True, "revision": 91}),
         ),

@@ -56,12 +56,17 @@ _RETRY_AFTER = Header("Retry-After", "Seconds to wait.", _SECONDS)
 _CONSISTENCY = Header(
     "X-Concord-Consistency", "How it was read.", {"type": "string", "enum": ["linearizable", "stale"]}
 )
+_AGE = Header(
+    "X-Concord-Age-Ms",
+    "How old it may be, in milliseconds; 0 if it is linearizable. Of several groups' answers the greatest.",
+    _COUNT,
+)
 _REVISION_READ = (
     Header("ETag", "The key's revision, in quotes.", _ETAG),
     _CONSISTENCY,
+    _AGE,
     Header("X-Concord-Group", "The group that has the key.", _COUNT),
     Header("X-Concord-Revision", "Up to which revision the replica had the group's writes.", _COUNT),
-    Header("X-Concord-Age-Ms", "How old it may be, in milliseconds; 0 if it is linearizable.", _COUNT),
 )
 _CHANGED = (Header("ETag", "The key's revision, in quotes.", _ETAG),)
 _RATE_LIMIT = (
@@ -77,7 +82,7 @@ _SANDBOX = (
     Header(
         "Content-Security-Policy", "Of bytes as they were put: they run nothing in a browser.", _TEXT, is_always=False
     ),
-    Header("Vary", "Of bytes as they were put: the answer depends on `Accept`.", _TEXT, is_always=False),
+    Header("Vary", "Of what was put with a content type: the answer depends on `Accept`.", _TEXT, is_always=False),
 )
 _PAGE = (Header("Content-Security-Policy", "The page loads nothing from elsewhere.", _TEXT),)
 _STREAM = (Header("X-Accel-Buffering", "Proxies pass each event on at once.", {"const": "no"}),)
@@ -89,11 +94,11 @@ _OF_SUCCESS: dict[str, tuple[Header, ...]] = {
     "ttl": _REVISION_READ,
     "touch": _CHANGED,
     "increment": _CHANGED,
-    "bulk_get": (_CONSISTENCY,),
-    "list": (_CONSISTENCY,),
+    "bulk_get": (_CONSISTENCY, _AGE),
+    "list": (_CONSISTENCY, _AGE),
     "watch": _STREAM,
     "quota_take": _RATE_LIMIT,
-    "service": (_CONSISTENCY,),
+    "service": (_CONSISTENCY, _AGE),
     "instance_put": _CHANGED,
     "instance_delete": (_OPTIONAL_ETAG,),
     "instance_touch": _CHANGED,

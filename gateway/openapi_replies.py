@@ -196,7 +196,8 @@ REPLY_SCHEMAS: dict[str, Schema] = {
             ]
         }
     ),
-    "TtlReply": _ok(object_of(["ttl"], ttl=_TTL)),
+    "TtlReply": _ok(object_of(["ttl"], ttl=_TTL, revision=_REVISION)),
+    "TouchReply": object_of(["status"], status=_OK, data=object_of(["revision"], revision=_REVISION)),
     "IncrementReply": _ok(object_of(["value", "revision"], value=INTEGER, revision=_REVISION)),
     "BulkReply": _ok({**_many(_ITEM), "description": "In the order of the request."}),
     "BulkGetReply": _ok({"type": "object", "additionalProperties": _MEMBER, "description": "By key."}),
@@ -262,6 +263,7 @@ REPLIES = {
     "get": "GetReply",
     "delete": "DeleteReply",
     "ttl": "TtlReply",
+    "touch": "TouchReply",
     "bulk_put": "BulkReply",
     "bulk_get": "BulkGetReply",
     "bulk_delete": "BulkReply",
@@ -275,6 +277,7 @@ REPLIES = {
     "service": "ServiceReply",
     "instance_put": "PutReply",
     "instance_delete": "DeleteReply",
+    "instance_touch": "TouchReply",
     "status": "StatusReply",
     "members": "MembersReply",
     "nodes": "NodesReply",

@@ -177,7 +177,6 @@ BODIES = {
     "token_rotate": "RotateBody",
 }
 OPTIONAL_BODIES = frozenset({"delete", "increment", "instance_delete", "token_rotate"})
-CONDITIONAL_BY_HEADER = frozenset({"put", "delete", "instance_put", "instance_delete"})
 
 _SWITCH: Schema = {"schema": {"type": "boolean", "default": False}, "allowEmptyValue": True}
 _CONSISTENCY: Schema = {
@@ -192,23 +191,28 @@ _FRESHNESS: dict[str, Schema] = {
     },
 }
 _META_SWITCH: Schema = {**_SWITCH, "description": "Say the revision, too."}
+_META_ALWAYS: Schema = {**_SWITCH, "description": "The revision is answered in any case."}
 _RAW_SWITCH: Schema = {**_SWITCH, "description": "The value's bytes, with the content type that they were stored with."}
 _PAGE: dict[str, Schema] = {
     "limit": {
         "schema": {"type": "integer", "minimum": 1, "maximum": Limit("list_items"), "default": Limit("list_items")}
     },
     "cursor": {"schema": TEXT, "description": "From the page before."},
-    "consistency": _CONSISTENCY,
+    **_FRESHNESS,
 }
 _VERBOSE = {"verbose": {**_SWITCH, "description": "List the checks."}}
 
 QUERIES: dict[str, dict[str, Schema]] = {
     "put": {
         "ttl": {"schema": _TTL, "description": "For a body that says none, such as one that is not JSON."},
+        "meta": _META_ALWAYS,
     },
     "get": {"with_ttl": _SWITCH, "meta": _META_SWITCH, "raw": _RAW_SWITCH, **_FRESHNESS},
-    "ttl": _FRESHNESS,
-    "bulk_get": {"consistency": _CONSISTENCY},
+    "ttl": {"meta": _META_SWITCH, **_FRESHNESS},
+    "delete": {"meta": _META_ALWAYS},
+    "touch": {"meta": _META_SWITCH},
+    "increment": {"meta": _META_ALWAYS},
+    "bulk_get": _FRESHNESS,
     "list": {
         **_PAGE,
         "prefix": {"schema": {"type": "string", "maxLength": Limit("key_bytes"), "default": ""}},
@@ -221,6 +225,9 @@ QUERIES: dict[str, dict[str, Schema]] = {
         "from": {"schema": TEXT, "description": "An `id` of an event: no state, but the changes right after it."},
     },
     "service": _PAGE,
+    "instance_put": {"meta": _META_ALWAYS},
+    "instance_delete": {"meta": _META_ALWAYS},
+    "instance_touch": {"meta": _META_SWITCH},
     "livez": _VERBOSE,
     "readyz": _VERBOSE,
     "root_livez": _VERBOSE,

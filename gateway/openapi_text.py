@@ -10,6 +10,9 @@ those that you do not know. Requests may not: an unknown member of a body or par
 **Bodies.** A whole number may be written as `60`, `60.0` or `6e1`. Of members of one object that have the same name the last counts (two \
 different `op` of a step are refused); within a value they are kept as they came. A body without a content type is taken for JSON.
 
+**Headers.** One that decides about a request may not be given twice with different values. `If-Match` and `If-None-Match` are refused by writes \
+that would not heed them; reads take no notice of them. A body is taken as it is: a `Content-Encoding` other than `identity` is refused.
+
 **Methods.** `HEAD` answers wherever `GET` does, without the body. A path without a route is a `404`, a route without the method a `405` \
 with `Allow` (`NoSuchRoute` and `NoSuchMethod` among the responses of the components).
 
@@ -27,7 +30,8 @@ ABOUT = _ABOUT.format(bare=" ".join(f"`{status}`: {text}" for status, text in HT
 
 DESCRIPTIONS = {
     "lock_acquire": "May be sent again: an owner that holds the lock gets the same fence, and its time begins anew; one that waits "
-    "keeps its place. `Idempotency-Key` has no meaning here.",
+    "keeps its place. `wait_ms` counts beside the time of `X-Concord-Timeout-Ms`, which is for the cluster's answers. "
+    "`Idempotency-Key` has no meaning here.",
     "lock_renew": "May be sent again: the time is set, not added. A lock that is not held under this fence is a `409`. "
     "`Idempotency-Key` has no meaning here.",
     "lock_release": "May be sent again: a `409` then says that the lock is not held under this fence any more. "

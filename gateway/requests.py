@@ -19,6 +19,7 @@ TIMEOUT_HEADER = b"x-concord-timeout-ms"
 
 _DISCONNECT_POLL_S = 0.2
 _AGE_MS_MAX = 24 * 3600 * 1000
+_AS_IT_IS = (b"identity", b"")
 _SWITCH = {"": True, "true": True, "1": True, "false": False, "0": False}
 _CONSISTENCY = {"linearizable": Consistency.LINEARIZABLE, "stale": Consistency.STALE}
 
@@ -78,11 +79,23 @@ class Request:
         return str(self._scope["method"]).encode(), self._scope["raw_path"], self._scope["query_string"]
 
     def header(self, name: bytes) -> bytes | None:
-        """The first value of a header; `name` in lower case."""
-        for found, value in self._scope["headers"]:
+        """The value of a header that has one; `name` in lower case.
+
+        Raises:
+            ApiError: INVALID_REQUEST: it is given twice, and not the same.
+        """
+        value = None
+        for found, given in self._scope["headers"]:
             if found == name:
-                return value
-        return None
+                if value is not None and given != value:
+                    raise invalid(f"{name.decode()}: the header is given twice, with different values")
+                value = given
+        return value
+
+    def listed(self, name: bytes) -> list[bytes]:
+        """The members of a header that is a list, and may be given more than once; `name` in lower case."""
+        given = [value for found, value in self._scope["headers"] if found == name]
+        return [member.strip() for member in b",".join(given).split(b",")] if given else []
 
     def deadline(self) -> float:
         """When the client gives up, on the event loop's clock.
@@ -126,12 +139,14 @@ class Request:
 
         Raises:
             ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE,
-                REQUEST_TIMEOUT; INVALID_REQUEST when it ended before it was whole; UNAUTHORIZED when the token was revoked or has
+                REQUEST_TIMEOUT; INVALID_REQUEST when it is encoded or ended before it was whole; UNAUTHORIZED when the token was revoked or has
                 expired while it came in.
         """
-        announced = self.header(b"content-length")
-        if announced is not None and announced.isdigit():
-            self._hold(int(announced) if len(announced) <= 18 else sys.maxsize)
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                self._hold(int(value) if len(value) <= 18 else sys.maxsize)
+            elif name == b"content-encoding" and value.strip().lower() not in _AS_IT_IS:
+                raise invalid("content-encoding: only identity is supported, send the body as it is")
         try:
             async with asyncio.timeout_at(self.started_at + body_due_s(self._limits, 0)) as patience:
                 body = await self._read(patience)

@@ -26,6 +26,9 @@ class Verb(enum.Enum):
     TOKEN = "token"  # noqa: S105 - any good token, whatever its scopes
 
 
+CHANGES = frozenset({Verb.WRITE, Verb.LOCK, Verb.ADMIN})
+"""The verbs of routes that change something, but for those that list tokens."""
+
 KEY_VERBS = frozenset({Verb.READ, Verb.WRITE, Verb.LOCK, Verb.WATCH})
 """The verbs of routes about keys: the key in the path is checked before the handler, all others by it (see access.py)."""
 
@@ -42,6 +45,7 @@ class Route(msgspec.Struct, frozen=True):
         verb: what it does, and so what a token must be good for.
         is_open: needs no token.
         always: is admitted even when the gateway is full, so that it can be watched.
+        conditional: is about one key, and heeds If-Match and If-None-Match.
         codes: the errors it can answer with, beside those that every route can.
     """
 
@@ -53,7 +57,13 @@ class Route(msgspec.Struct, frozen=True):
     verb: Verb = Verb.NONE
     is_open: bool = False
     always: bool = False
+    conditional: bool = False
     codes: tuple[ApiCode, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change anything."""
+        return self.method != "GET" and self.verb in CHANGES
 
 
 _AWAY = (ApiCode.CLUSTER_UNAVAILABLE, ApiCode.TIMEOUT)
@@ -67,9 +77,9 @@ _TOKENS = "/api/v1/tokens"
 _TOKEN = (ApiCode.INVALID_REQUEST, ApiCode.CONFLICT, *_AWAY)
 
 ROUTES = (
-    Route("put", "PUT", _KV + "/{key}", Shape.KEY, "Set a key", Verb.WRITE, codes=_CHANGE),
+    Route("put", "PUT", _KV + "/{key}", Shape.KEY, "Set a key", Verb.WRITE, conditional=True, codes=_CHANGE),
     Route("get", "GET", _KV + "/{key}", Shape.KEY, "Read a key", Verb.READ, codes=(*_ONE, ApiCode.NOT_FOUND)),
-    Route("delete", "DELETE", _KV + "/{key}", Shape.KEY, "Delete a key", Verb.WRITE, codes=_CHANGE),
+    Route("delete", "DELETE", _KV + "/{key}", Shape.KEY, "Delete a key", Verb.WRITE, conditional=True, codes=_CHANGE),
     Route(
         "ttl",
         "GET",
@@ -86,6 +96,7 @@ ROUTES = (
         Shape.TOUCH,
         "Set the time to live of a key",
         Verb.WRITE,
+        conditional=True,
         codes=(*_CHANGE, ApiCode.NOT_FOUND),
     ),
     Route(
@@ -95,6 +106,7 @@ ROUTES = (
         Shape.INCREMENT,
         "Add to a number",
         Verb.WRITE,
+        conditional=True,
         codes=_CHANGE,
     ),
     Route(
@@ -188,6 +200,7 @@ ROUTES = (
         Shape.INSTANCE,
         "Register an instance of a service",
         Verb.WRITE,
+        conditional=True,
         codes=_CHANGE,
     ),
     Route(
@@ -197,6 +210,7 @@ ROUTES = (
         Shape.INSTANCE,
         "Take an instance out of its service",
         Verb.WRITE,
+        conditional=True,
         codes=_CHANGE,
     ),
     Route(
@@ -206,6 +220,7 @@ ROUTES = (
         Shape.INSTANCE_TOUCH,
         "Heartbeat of an instance",
         Verb.WRITE,
+        conditional=True,
         codes=(*_CHANGE, ApiCode.NOT_FOUND),
     ),
     Route(

@@ -13,7 +13,7 @@ from gateway.bodies import Ttl, decode, milliseconds
 from gateway.conditions import with_headers
 from gateway.json_text import json_value
 from gateway.kv import PAGE, KeyValue, page_query
-from gateway.requests import Request
+from gateway.requests import Request, switch
 from gateway.whole import Positive, decoder
 from wire.messages import ListEntry, PutItem
 
@@ -53,7 +53,7 @@ class Services:
 
     async def register(self, request: Request) -> Answer:
         """`PUT /services/{service}/{instance}`."""
-        request.query()
+        switch(request.query("meta"), "meta")  # the revision is answered in any case
         body = await request.body()
         parsed = decode(_body, body)
         instance = {"address": parsed.address, "port": int(parsed.port), "metadata": parsed.metadata}

@@ -42,7 +42,7 @@ class Transactions:
         shown = answers.array([_shown(step, result) for step, result in zip(steps, results, strict=True)])
         truth = b"true" if succeeded else b"false"
         data = b'{"succeeded":%b,"results":%b,"revision":%d}' % (truth, shown, reply.revision)
-        return Answer(answers.data(data))
+        return Answer(answers.data(data), revision=reply.revision)
 
 
 def _shown(step: StepBody, result: ItemResult) -> bytes:

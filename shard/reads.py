@@ -70,8 +70,8 @@ class Answers:
             call.reply(ReadReply(found, self._replica.applied_index, age_ms))
         return True
 
-    def page(self, call: ListCall, now_ms: int) -> bool:
-        """Answer a page of keys."""
+    def page(self, call: ListCall, age_ms: int, now_ms: int) -> bool:
+        """Answer a page of keys with data that may be `age_ms` old."""
         if self.fenced:
             call.fail(failures.FENCED)
             return True
@@ -84,7 +84,7 @@ class Answers:
         if page.overrun and not page.entries:
             call.fail(failures.overloaded(self._limits.retry_after_ms))
         else:
-            call.reply(ListReply(page.entries, page.more, self._replica.applied_index))
+            call.reply(ListReply(page.entries, page.more, self._replica.applied_index, age_ms))
         return True
 
     def _result(self, key: str, now_ms: int) -> ItemResult | None:
@@ -144,7 +144,7 @@ class Reads:
     def stale_page(self, call: ListCall) -> None:
         """Answer from the state as it is."""
         self._figures.stale_reads += 1
-        self.answers.page(call, self._machine.now_ms)
+        self.answers.page(call, self._replica.age_ms(), self._machine.now_ms)
 
     def add_keys(self, call: ReadCall) -> None:
         """Take in a linearizable read for the round at the end of this turn."""
@@ -152,7 +152,7 @@ class Reads:
 
     def add_page(self, call: ListCall) -> None:
         """Take in a linearizable list for the round at the end of this turn."""
-        self._add(Reader(call.deadline, partial(self.answers.page, call), call.fail))
+        self._add(Reader(call.deadline, partial(self.answers.page, call, 0), call.fail))
 
     def _add(self, reader: Reader) -> None:
         self._waiting[reader] = None

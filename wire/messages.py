@@ -371,11 +371,15 @@ class ListEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ListReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """`more` says that the group holds further keys after the last entry; every unlisted key is after it."""
+    """`more` says that the group holds further keys after the last entry; every unlisted key is after it.
+
+    `revision` and `age_ms` are as in ReadReply.
+    """
 
     entries: list[ListEntry]
     more: bool
     revision: int
+    age_ms: int = 0
 
 
 class AwaitLockRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -17,7 +17,7 @@ from gateway.audit.lines import Event, Lines
 from gateway.audit.log import AuditLog
 from gateway.errors import MEANINGS, ApiCode, ApiError
 from gateway.requests import ClientGoneError, Request
-from gateway.routes import Route, Verb
+from gateway.routes import CHANGES, Route, Verb
 
 REQUEST_ID = b"x-request-id"
 CLIENT_GONE = "CLIENT_GONE"
@@ -25,7 +25,6 @@ CUT_OFF = "CUT_OFF"
 NAME_MAX = 64
 
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")
-_CHANGES = frozenset({Verb.WRITE, Verb.LOCK, Verb.ADMIN})
 _READS = frozenset({Verb.READ, Verb.WATCH, Verb.TOKEN})
 _TURNED_AWAY = frozenset({ApiCode.UNAUTHORIZED, ApiCode.FORBIDDEN})
 
@@ -52,7 +51,7 @@ class Trail:
     ) -> None:
         self.log = log
         self._lines = lines
-        self._verbs = _CHANGES | _READS if reads else _CHANGES
+        self._verbs = CHANGES | _READS if reads else CHANGES
         self._refuses = refuses
         self._now_ms = now_ms
 
@@ -101,7 +100,7 @@ class Trail:
                 keys=_keys(request),
                 status=outcome.status,
                 code=outcome.code,
-                unknown=outcome.unknown and route.verb in _CHANGES,
+                unknown=outcome.unknown and route.verb in CHANGES,
                 revision=outcome.revision,
             )
         )
@@ -144,15 +143,17 @@ def _keys(request: Request) -> Collection[str]:
 
 
 def _revision(route: Route, answer: Answer | Stream) -> int:
-    """The revision in the ETag of an answer to a change."""
-    if route.verb not in _CHANGES:
+    """The revision of the change that an answer tells of."""
+    if route.verb not in CHANGES:
         return 0
+    if isinstance(answer, Answer) and answer.revision:
+        return answer.revision
     tag = next((value.strip(b'"') for name, value in answer.headers if name == b"etag"), b"")
     return int(tag) if tag.isdigit() else 0
 
 
 def _with_header(answer: Answer | Stream, header: tuple[bytes, bytes]) -> Answer | Stream:
     if isinstance(answer, Answer):
-        return Answer(answer.body, answer.status, (*answer.headers, header), answer.content_type)
+        return msgspec.structs.replace(answer, headers=(*answer.headers, header))
     answer.headers = (*answer.headers, header)
     return answer

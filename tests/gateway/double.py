@@ -199,7 +199,7 @@ class FakeCluster:
         for key in keys[:limit]:
             value, ttl_ms, revision = self.data[request.group][key]
             entries.append(ListEntry(key, revision, ttl_ms, "", value if request.with_values else b""))
-        return ListReply(entries, len(keys) > limit, self.index)
+        return ListReply(entries, len(keys) > limit, self.index, 7 if request.consistency else 0)
 
     def _write(self, request: WriteRequest) -> WriteReply:
         name, place = request.id, (request.group, request.id.session)

@@ -64,4 +64,4 @@ class MachineCluster(FakeCluster):
             with_values=request.with_values,
             bytes_max=request.bytes_max,
         )
-        return ListReply(page.entries, page.more, self.index)
+        return ListReply(page.entries, page.more, self.index, 7 if request.consistency else 0)

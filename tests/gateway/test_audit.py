@@ -315,6 +315,19 @@ def test_changes_are_written_down_with_key_and_revision_and_reads_only_when_aske
     assert (rows[3]["code"], rows[4]["keys"]) == ("NOT_FOUND", ["p"])
 
 
+def test_a_transaction_is_written_down_with_its_revision_and_a_lock_with_its_fence(tmp_path: Path) -> None:
+    fences: list[int] = []
+
+    async def scenario(client: Client) -> None:
+        step = {"op": "increment", "key": "a"}
+        done = await client.send("POST", "/api/v1/txn", {"compare": [], "success": [step]})
+        held = await client.send("POST", "/api/v1/locks/l/acquire", {"owner": "a", "ttl": 60})
+        fences.extend((done.data["revision"], held.data["fence"]))
+
+    rows = audited(scenario, tmp_path / "audit.log", MachineCluster())
+    assert [(row["route"], row["revision"]) for row in rows] == list(zip(("txn", "lock_acquire"), fences, strict=True))
+
+
 def test_who_is_turned_away_is_written_down_and_who_floods_is_not(tmp_path: Path) -> None:
     async def scenario(client: Client) -> None:
         for _ in range(30):

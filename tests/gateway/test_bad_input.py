@@ -6,6 +6,7 @@ import pytest
 
 from gateway.limits import HttpLimits
 from tests.gateway.double import Client, FakeCluster, Reply, run
+from tests.gateway.machines import MachineCluster
 from wire.messages import WriteRequest
 
 LONG = "k" * 1025
@@ -200,10 +201,47 @@ def test_of_two_members_of_one_name_the_last_counts_and_two_kinds_of_step_are_re
     run(scenario)
 
 
-def test_a_lone_surrogate_is_not_a_key() -> None:
+def test_half_of_a_surrogate_pair_is_neither_in_keys_nor_in_values() -> None:
     async def scenario(client: Client) -> None:
-        reply = await client.send("POST", "/api/v1/kv/bulk/get", raw=b'{"keys":["\\ud800"]}')
-        _refused(reply, 400, "INVALID_REQUEST")
+        for half in (b"\\ud800", b"\\uD83D tail", b"\\udc00"):
+            reply = await client.send("POST", "/api/v1/kv/bulk/get", raw=b'{"keys":["%b"]}' % half)
+            _refused(reply, 400, "INVALID_REQUEST", "surrogate pair")
+            reply = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":["%b"]}' % half)
+            _refused(reply, 400, "INVALID_REQUEST", "surrogate pair")
+        reply = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":["\\ud83d\\ude00"')
+        _refused(reply, 400, "INVALID_REQUEST", "truncated")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("if-none-match", "*", '"1"'),
+        ("idempotency-key", "one", "other"),
+        ("x-concord-timeout-ms", "1000", "2000"),
+        ("content-type", "text/plain", "text/html"),
+    ],
+)
+def test_a_header_that_says_two_things_is_refused(name: str, one: str, other: str) -> None:
+    async def scenario(client: Client) -> None:
+        reply = await client.send("PUT", "/api/v1/kv/a", {"value": 1}, headers=[(name, one), (name, other)])
+        _refused(reply, 400, "INVALID_REQUEST", f"{name}: the header is given twice")
+        assert not client.cluster.requests(WriteRequest)
+        assert (await client.send("PUT", "/api/v1/kv/a", {"value": 1}, headers=[(name, one)] * 2)).status == 200
+
+    run(scenario, MachineCluster())
+
+
+def test_an_encoded_body_is_refused_and_not_stored() -> None:
+    async def scenario(client: Client) -> None:
+        for encoding in ("gzip", "br", "identity, gzip"):
+            sent = [("content-encoding", encoding), ("content-type", "text/plain")]
+            reply = await client.send("PUT", "/api/v1/kv/a", raw=b"x", headers=sent)
+            _refused(reply, 400, "INVALID_REQUEST", "content-encoding: only identity")
+        assert (await client.send("GET", "/api/v1/kv/a")).status == 404
+        plain = await client.send("PUT", "/api/v1/kv/a", {"value": 1}, headers=[("content-encoding", "Identity")])
+        assert plain.status == 200
 
     run(scenario)
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from gateway.routes import ROUTES, Route
 from tests.gateway.double import Client, Reply, run
 from tests.gateway.machines import MachineCluster
 
@@ -294,7 +295,10 @@ def test_what_clients_call_json_is_json(kind: str) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("kind", ["text", "x" * 300 + "/y", "text/pl\tain", "täxt/plain"])
+@pytest.mark.parametrize(
+    "kind",
+    ["text", "a/", "/b", "//;;", "a b/c", "text/html, text/plain", "x" * 300 + "/y", "text/pl\tain", "täxt/plain"],
+)
 def test_a_bad_content_type_is_refused(kind: str) -> None:
     async def scenario(client: Client) -> None:
         reply = await client.send("PUT", KEY, raw=b"x", headers=header("content-type", kind))
@@ -312,6 +316,105 @@ def test_a_stale_answer_that_is_too_old_is_read_again_from_the_leader() -> None:
         assert (await client.send("GET", stale + "6")).headers["x-concord-consistency"] == "linearizable"
         assert (await client.send("GET", KEY + "?max_age_ms=6")).headers["x-concord-consistency"] == "linearizable"
         assert (await client.send("GET", stale + "-1")).status == 400
+
+    play(scenario)
+
+
+def test_pages_and_bulk_reads_say_how_old_they_are_and_are_read_again_when_that_is_too_old() -> None:
+    async def scenario(client: Client) -> None:
+        for number in range(20):
+            await put(client, number, f"/api/v1/kv/services%2Fweb%2F{number}")
+        keys = {"keys": [f"services/web/{number}" for number in range(20)]}
+        for method, target, body in (
+            ("GET", "/api/v1/kv", None),
+            ("GET", "/api/v1/services/web", None),
+            ("POST", "/api/v1/kv/bulk/get", keys),
+        ):
+            for query, expected in (
+                ("", ("linearizable", "0")),
+                ("?consistency=stale", ("stale", "7")),
+                ("?consistency=stale&max_age_ms=7", ("stale", "7")),
+                ("?consistency=stale&max_age_ms=6", ("linearizable", "0")),
+            ):
+                reply = await client.send(method, target + query, body)
+                assert (reply.status, len(reply.data)) == (200, 20)
+                assert (reply.headers["x-concord-consistency"], reply.headers["x-concord-age-ms"]) == expected
+            assert (await client.send(method, target + "?max_age_ms=-1", body)).status == 400
+
+    play(scenario)
+
+
+def test_every_answer_about_one_key_has_its_revision_and_says_it_when_asked() -> None:
+    async def scenario(client: Client) -> None:
+        first = await put(client, 1, KEY + "?meta=true")
+        assert first.data == {"revision": int(first.headers["etag"].strip('"'))}
+        for method, target, body in (
+            ("GET", KEY, None),
+            ("GET", KEY + "/ttl", None),
+            ("POST", KEY + "/touch", {"ttl": 60}),
+            ("POST", KEY + "/increment", {}),
+            ("DELETE", KEY, None),
+        ):
+            reply = await client.send(method, target + "?meta=true", body)
+            assert reply.data["revision"] == int(reply.headers["etag"].strip('"')), (method, target)
+        await put(client)
+        assert "data" not in (await client.send("POST", KEY + "/touch", {"ttl": 60})).json
+        assert (await client.send("GET", KEY + "/ttl")).data == {"ttl": 60}
+        assert (await client.send("POST", KEY + "/touch?meta=maybe", {"ttl": 60})).status == 400
+
+    play(scenario)
+
+
+def test_touch_and_increment_heed_what_headers_say_of_the_revision() -> None:
+    async def scenario(client: Client) -> None:
+        old = (await put(client, 1)).headers["etag"]
+        new = (await put(client, 2)).headers["etag"]
+        for target, body in ((KEY + "/touch", {"ttl": 60}), (KEY + "/increment", {})):
+            late = await client.send("POST", target, body, headers=header("if-match", old))
+            assert (late.status, late.headers["etag"]) == (412, new)
+            assert (await client.send("POST", target, body, headers=header("if-none-match", "*"))).status == 412
+            done = await client.send("POST", target, body, headers=header("if-match", new))
+            assert done.status == 200
+            new = done.headers["etag"]
+        absent = "/api/v1/kv/absent/increment"
+        assert (await client.send("POST", absent, headers=header("if-match", "*"))).status == 412
+        assert (await client.send("POST", absent, headers=header("if-none-match", "*"))).status == 200
+
+    play(scenario)
+
+
+CHANGES = [route for route in ROUTES if route.changes and not route.conditional]
+
+
+@pytest.mark.parametrize("route", CHANGES, ids=[route.id for route in CHANGES])
+@pytest.mark.parametrize("name", ["if-match", "if-none-match"])
+def test_a_condition_that_would_not_be_heeded_is_refused(name: str, route: Route) -> None:
+    async def scenario(client: Client) -> None:
+        path = route.path.replace("{name}", "n").replace("{id}", "n")
+        reply = await client.send(route.method, path, {}, headers=header(name, "*"))
+        assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
+        assert reply.json["error"]["message"].startswith(f"{name}: has no meaning here")
+
+    play(scenario)
+
+
+def test_accept_is_read_with_its_weights_and_raw_counts_more() -> None:
+    async def scenario(client: Client) -> None:
+        await client.send("PUT", KEY, raw=b"plain", headers=header("content-type", "text/plain"))
+        for accept, query, is_raw in (
+            ("text/plain", "", True),
+            ("text/*;q=0.5, application/json", "", True),
+            ("text/plain;q=0", "", False),
+            ("text/plain; q=0.000", "", False),
+            ("text/*, text/plain;q=0", "", False),
+            ("text/plain;q=0.01", "", True),
+            ("text/plain", "?raw=false", False),
+            ("application/json", "?raw=true", True),
+        ):
+            reply = await client.send("GET", KEY + query, headers=header("accept", accept))
+            assert (reply.body == b"plain", reply.headers["vary"]) == (is_raw, "accept"), (accept, query)
+        twice = [("accept", "application/json"), ("accept", "text/plain")]
+        assert (await client.send("GET", KEY, headers=twice)).body == b"plain"
 
     play(scenario)
 
