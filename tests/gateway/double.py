@@ -488,11 +488,12 @@ class Reply(msgspec.Struct):
 
 
 class Client:
-    """Speaks ASGI to a gateway's dispatcher."""
+    """Speaks ASGI to a gateway's dispatcher; `checks` that each answer is as the gateway's document says."""
 
-    def __init__(self, gateway: Gateway, cluster: FakeCluster) -> None:
+    def __init__(self, gateway: Gateway, cluster: FakeCluster, *, checks: bool = True) -> None:
         self.gateway = gateway
         self.cluster = cluster
+        self._checks = checks
 
     async def send(
         self,
@@ -536,7 +537,8 @@ class Client:
         assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
         body = b"".join(part["body"] for part in parts)
         reply = Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body)
-        check_answer(self.gateway, method, path, status=reply.status, headers=reply.headers, body=reply.body)
+        if self._checks:
+            check_answer(self.gateway, method, path, status=reply.status, headers=reply.headers, body=reply.body)
         return reply
 
     def watch(
