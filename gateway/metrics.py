@@ -155,5 +155,6 @@ class Metrics:
 
     async def answer(self, request: Request) -> Answer:
         """`GET /metrics`."""
-        request.query("name[]")
-        return Answer(generate_latest(self.registry), content_type=CONTENT_TYPE_LATEST.encode())
+        name = request.query("name[]").get("name[]")
+        shown = self.registry.restricted_registry([name]) if name else self.registry
+        return Answer(generate_latest(shown), content_type=CONTENT_TYPE_LATEST.encode())

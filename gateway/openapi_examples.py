@@ -439,7 +439,10 @@ _OF_THE_GATEWAY: dict[str, dict[str, Example]] = {
     "root_livez": _ALIVE,
     "root_ready": _READY,
     "root_readyz": _READY,
-    "metrics": {"all": Example(summary="Text for Prometheus")},
+    "metrics": {
+        "all": Example(summary="Text for Prometheus"),
+        "one": Example(summary="One figure", parameters={"name[]": "concord_gateway_requests_in_flight"}),
+    },
     "openapi": {"all": Example(summary="This document")},
     "docs": {"page": Example(summary="For a browser")},
     "docs_script": {"page": Example(summary="For the page")},

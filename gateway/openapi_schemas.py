@@ -228,6 +228,7 @@ QUERIES: dict[str, dict[str, Schema]] = {
     "instance_put": {"meta": _META_ALWAYS},
     "instance_delete": {"meta": _META_ALWAYS},
     "instance_touch": {"meta": _META_SWITCH},
+    "metrics": {"name[]": {"schema": TEXT, "description": "Only the figures of this name."}},
     "livez": _VERBOSE,
     "readyz": _VERBOSE,
     "root_livez": _VERBOSE,

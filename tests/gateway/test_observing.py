@@ -166,6 +166,9 @@ def test_metrics_count_requests_retries_and_the_map() -> None:
         await client.send("PUT", "/api/v1/kv/a", {"value": 1})
         await client.send("GET", "/api/v1/kv/none")
         await client.send("GET", "/nowhere")
+        one = await client.send("GET", "/metrics?name[]=concord_gateway_requests_in_flight")
+        shown = [line.split()[0] for line in one.body.decode().splitlines() if not line.startswith("#")]
+        assert shown == ["concord_gateway_requests_in_flight"]
         reply = await client.send("GET", "/metrics")
         assert reply.headers["content-type"].startswith("text/plain")
         text = reply.body.decode()
