@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +28,7 @@ from wire.messages import (
     Consistency,
     Delete,
     Increment,
+    IncrementItem,
     ItemResult,
     ListEntry,
     Operation,
@@ -34,8 +36,11 @@ from wire.messages import (
     PutItem,
     Status,
     Touch,
+    TouchItem,
 )
 from wire.operations import keys_of
+
+ItemT = TypeVar("ItemT", TouchItem, IncrementItem)
 
 FRESHNESS = ("consistency", "max_age_ms")
 PAGE = ("limit", "cursor", *FRESHNESS)
@@ -99,9 +104,7 @@ class KeyValue:
         """`POST /kv/{key}/touch`."""
         meta = switch(request.query("meta"), "meta")
         body = await request.body()
-        item = bodies.parse_touch(request.key, body, request.limits)
-        if (condition := with_headers(request, item.condition)) is not item.condition:
-            item = msgspec.structs.replace(item, condition=condition)
+        item = _conditional(request, bodies.parse_touch(request.key, body, request.limits))
         result = await self._write_one(request, Touch([item]), body)
         return answers.touch_done(result.revision, meta=meta)
 
@@ -109,9 +112,7 @@ class KeyValue:
         """`POST /kv/{key}/increment`."""
         switch(request.query("meta"), "meta")  # it is answered in any case
         body = await request.body()
-        item = bodies.parse_increment(request.key, body, request.limits)
-        if (condition := with_headers(request, item.condition)) is not item.condition:
-            item = msgspec.structs.replace(item, condition=condition)
+        item = _conditional(request, bodies.parse_increment(request.key, body, request.limits))
         result = await self._write_one(request, Increment([item]), body)
         return answers.increment_done(result.value, result.revision)
 
@@ -273,6 +274,12 @@ def decode_cursor(cursor: str) -> str:
     if not 0 < len(raw) <= LIMIT_KEY_BYTES or encode_cursor(key) != cursor:
         raise invalid("cursor: not one that a listing gave")
     return key
+
+
+def _conditional(request: Request, item: ItemT) -> ItemT:
+    """The item under the conditions of the headers, too."""
+    condition = with_headers(request, item.condition)
+    return item if condition is item.condition else msgspec.structs.replace(item, condition=condition)
 
 
 _CONSISTENCY_HEADERS = {
