@@ -82,11 +82,16 @@ def names(machine: Machine, prefix: str = "", after: str = "", limit: int = 1000
 
 def copy_by_snapshot(machine: Machine) -> Machine:
     copy = Machine()
-    restorer = copy.restore()
-    for chunk in machine.snapshot():
+    install_snapshot(machine, copy)
+    return copy
+
+
+def install_snapshot(source: Machine, target: Machine) -> None:
+    """Replace the state of a machine by a snapshot of another, or of itself."""
+    restorer = target.restore()
+    for chunk in source.snapshot():
         restorer.feed(chunk)
     restorer.finish()
-    return copy
 
 
 def replayed(log: Log) -> Machine:
