@@ -297,13 +297,45 @@ def test_what_clients_call_json_is_json(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["text", "a/", "/b", "//;;", "a b/c", "text/html, text/plain", "x" * 300 + "/y", "text/pl\tain", "täxt/plain"],
+    [
+        "text",
+        "a/",
+        "/b",
+        "//;;",
+        "a b/c",
+        "text/html, text/plain",
+        "text/html; charset=utf-8, text/plain",
+        "text/plain; charset",
+        "text/plain; =utf-8",
+        'text/plain; title="open',
+        "x" * 300 + "/y",
+        "text/pl\tain",
+        "täxt/plain",
+    ],
 )
 def test_a_bad_content_type_is_refused(kind: str) -> None:
     async def scenario(client: Client) -> None:
         reply = await client.send("PUT", KEY, raw=b"x", headers=header("content-type", kind))
         assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
         assert not client.cluster.calls
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Text/Plain;charset=utf-8",
+        "text/plain ; charset=utf-8;",
+        'text/plain; title="a, \\"b\\"; c"',
+        "multipart/form-data; boundary=a/b:c",
+        "application/ld+x; profile=http://example.test/?a=b",
+    ],
+)
+def test_parameters_of_a_content_type_are_kept_as_they_came(kind: str) -> None:
+    async def scenario(client: Client) -> None:
+        assert (await client.send("PUT", KEY, raw=b"x", headers=header("content-type", kind))).status == 200
+        assert (await client.send("GET", KEY + "?raw=true")).headers["content-type"] == kind
 
     play(scenario)
 
