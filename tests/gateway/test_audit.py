@@ -315,6 +315,15 @@ def test_changes_are_written_down_with_key_and_revision_and_reads_only_when_aske
     assert (rows[3]["code"], rows[4]["keys"]) == ("NOT_FOUND", ["p"])
 
 
+def test_a_second_request_id_that_a_proxy_added_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    async def scenario(client: Client) -> None:
+        two = [("x-request-id", "mine"), ("x-request-id", "of-a-proxy")]
+        reply = await client.send("PUT", "/api/v1/kv/a", {"value": 1}, headers=two)
+        assert (reply.status, reply.headers["x-request-id"]) == (200, "mine")
+
+    assert [row["request"] for row in audited(scenario, tmp_path / "audit.log")] == ["mine"]
+
+
 def test_a_transaction_is_written_down_with_its_revision_and_a_lock_with_its_fence(tmp_path: Path) -> None:
     fences: list[int] = []
 
