@@ -196,6 +196,7 @@ class KeyValue:
         deadline = request.deadline()
         outcomes, observed = await self._cluster.read(keys, asked, deadline, bytes_max)
         if oldest_ms is not None and observed.age_ms > oldest_ms:
+            del outcomes  # up to `bytes_max`, which need not be held twice
             asked = Consistency.LINEARIZABLE
             outcomes, observed = await self._cluster.read(keys, asked, deadline, bytes_max)
         return asked, outcomes, observed
