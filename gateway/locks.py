@@ -117,8 +117,9 @@ class Locks:
         request.query()
         body = await request.body()
         asked = decode(_release, body)
-        granted(await self._write(ReleaseLock(request.key, asked.owner, int(asked.fence)), request.deadline()))
-        return Answer(answers.OK)
+        fence = int(asked.fence)
+        granted(await self._write(ReleaseLock(request.key, asked.owner, fence), request.deadline()))
+        return Answer(answers.OK, revision=fence)
 
     async def close(self) -> None:
         """Wait for what is done behind clients' backs."""
