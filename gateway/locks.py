@@ -1,7 +1,8 @@
 """Locks with fencing tokens: `/locks/{name}/acquire`, `renew`, `release`.
 
 The queue is in the group of the name. A gateway only waits beside it, by one call that the leader answers when the lock is
-handed on, and steps out of the queue when its client has waited long enough or is gone.
+handed on, and steps out of the queue when its client has waited long enough or is gone. The deadline of the request is for what the
+cluster has to answer, and does not shorten the wait: a client that wants an answer sooner asks for a shorter one.
 """
 
 import asyncio
