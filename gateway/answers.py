@@ -21,7 +21,7 @@ _key_encoder = msgspec.json.Encoder()
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """A whole HTTP answer; content-type and content-length are added when it is sent.
 
-    `revision` is that of the change that it tells of, where it has one and no ETag.
+    `revision` is that of the change that it tells of, where it has one and no ETag; of a lock the fence. It is not sent.
     """
 
     body: bytes

@@ -28,7 +28,9 @@ from wire.messages import (
     TouchItem,
 )
 
-_HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])")
+_HALF_BYTES = 12
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?:[^\\]|\\[^u]).{0,4}\Z", re.DOTALL)
+"""Half of a surrogate pair and the rest of a body, which is too short for the other half; so many bytes at most."""
 
 T = TypeVar("T")
 EntryT = TypeVar("EntryT")
@@ -249,10 +251,23 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise invalid("body: not UTF-8") from None
     except RecursionError:
         raise invalid("body: nested too deep") from None
+    except msgspec.ValidationError as error:
+        raise invalid(_message(error)) from None
     except msgspec.MsgspecError as error:
-        if _HALF_A_PAIR.search(body):  # msgspec takes it for the end of what there is
+        if _is_half_a_pair(str(error), body):
             raise invalid("body: half of a surrogate pair stands in a string, which is no character") from None
         raise invalid(_message(error)) from None
+
+
+def _is_half_a_pair(fault: str, body: bytes) -> bool:
+    """Whether that is the fault of malformed JSON, by msgspec's words for it: near the end it only misses the other half."""
+    if "truncated" not in fault:
+        return "surrogate" in fault or "end of hex escape" in fault
+    found = _HALF_A_PAIR.search(body, max(0, len(body) - _HALF_BYTES))
+    if found is None:
+        return False
+    before = body[: found.start()]
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 0
 
 
 def _message(error: msgspec.MsgspecError) -> str:

@@ -197,6 +197,7 @@ class KeyValue:
         deadline = request.deadline()
         outcomes, observed = await self._cluster.read(keys, asked, deadline, bytes_max)
         if oldest_ms is not None and observed.age_ms > oldest_ms:
+            del outcomes  # up to `bytes_max`, which need not be held twice
             asked = Consistency.LINEARIZABLE
             outcomes, observed = await self._cluster.read(keys, asked, deadline, bytes_max)
         return asked, outcomes, observed
@@ -208,15 +209,17 @@ class KeyValue:
         keys = keys_of(operation)
         request.access.check(keys)
         outcomes: Sequence[Outcome]
+        revision = 0
         if bulk.atomic:
-            outcomes = await write_atomically(self._cluster, operation, deadline, once)
+            outcomes = done = await write_atomically(self._cluster, operation, deadline, once)
+            revision = max(result.revision for result in done)
         else:
             outcomes = await self._cluster.write(operation, deadline, once)
             _refuse_if_nothing_done(outcomes)
         items = [
             _item(key, outcome, absent_is_done=absent_is_done) for key, outcome in zip(keys, outcomes, strict=True)
         ]
-        return Answer(answers.data(answers.array(items)))
+        return Answer(answers.data(answers.array(items)), revision=revision)
 
 
 def list_query(request: Request) -> ListQuery:

@@ -49,7 +49,7 @@ class Merge:
 
     def __init__(self, query: ListQuery, groups: Sequence[int], bytes_max: int) -> None:
         self.page: list[ListEntry] = []
-        self.age_ms = 0  # the greatest of those of the groups' answers
+        self.age_ms = 0  # the greatest of those of the groups' answers, if they may be stale
         self._query = query
         self._feeds = {group: _Feed(query.after) for group in groups}
         self._bytes_max = bytes_max
@@ -85,7 +85,8 @@ class Merge:
         if reply.more and not reply.entries:
             raise ValueError(f"group {group} has more keys but lists none")
         feed = self._feeds[group]
-        self.age_ms = max(self.age_ms, reply.age_ms)
+        if self._query.consistency is Consistency.STALE:
+            self.age_ms = max(self.age_ms, reply.age_ms)
         feed.more = reply.more
         feed.entries.extend(reply.entries)
         if feed.entries:

@@ -1,7 +1,8 @@
 """Locks with fencing tokens: `/locks/{name}/acquire`, `renew`, `release`.
 
 The queue is in the group of the name. A gateway only waits beside it, by one call that the leader answers when the lock is
-handed on, and steps out of the queue when its client has waited long enough or is gone.
+handed on, and steps out of the queue when its client has waited long enough or is gone. The deadline of the request is for what the
+cluster has to answer, and does not shorten the wait: a client that wants an answer sooner asks for a shorter one.
 """
 
 import asyncio
@@ -117,8 +118,9 @@ class Locks:
         request.query()
         body = await request.body()
         asked = decode(_release, body)
-        granted(await self._write(ReleaseLock(request.key, asked.owner, int(asked.fence)), request.deadline()))
-        return Answer(answers.OK)
+        fence = int(asked.fence)
+        granted(await self._write(ReleaseLock(request.key, asked.owner, fence), request.deadline()))
+        return Answer(answers.OK, revision=fence)
 
     async def close(self) -> None:
         """Wait for what is done behind clients' backs."""

@@ -92,6 +92,10 @@ class Request:
                 value = given
         return value
 
+    def first(self, name: bytes) -> bytes | None:
+        """The first value of a header that decides about nothing; `name` in lower case."""
+        return next((value for found, value in self._scope["headers"] if found == name), None)
+
     def listed(self, name: bytes) -> list[bytes]:
         """The members of a header that is a list, and may be given more than once; `name` in lower case."""
         given = [value for found, value in self._scope["headers"] if found == name]
@@ -139,8 +143,8 @@ class Request:
 
         Raises:
             ApiError: BODY_TOO_LARGE before more than the limit was read, TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE,
-                REQUEST_TIMEOUT; INVALID_REQUEST when it is encoded or ended before it was whole; UNAUTHORIZED when the token was revoked or has
-                expired while it came in.
+                REQUEST_TIMEOUT; INVALID_REQUEST when it is encoded or ended before it was whole; UNAUTHORIZED when the
+                token was revoked or has expired while it came in.
         """
         for name, value in self._scope["headers"]:
             if name == b"content-length" and value.isdigit():

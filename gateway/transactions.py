@@ -42,7 +42,13 @@ class Transactions:
         shown = answers.array([_shown(step, result) for step, result in zip(steps, results, strict=True)])
         truth = b"true" if succeeded else b"false"
         data = b'{"succeeded":%b,"results":%b,"revision":%d}' % (truth, shown, reply.revision)
-        return Answer(answers.data(data), revision=reply.revision)
+        return Answer(answers.data(data), revision=reply.revision if _has_changed(steps, results) else 0)
+
+
+def _has_changed(steps: Iterable[StepBody], results: Iterable[ItemResult]) -> bool:
+    """Whether a step that was taken changed anything."""
+    taken = zip(steps, results, strict=True)
+    return any(result.status is Status.OK and not isinstance(step, GetStep) for step, result in taken)
 
 
 def _shown(step: StepBody, result: ItemResult) -> bytes:

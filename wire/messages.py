@@ -26,6 +26,7 @@ LIMIT_LOCK_MS = 24 * 3600 * 1000  # that one is held without being renewed
 LIMIT_QUOTA = 1_000_000_000  # of a rate limit, in a window
 LIMIT_WINDOW_MS = 366 * 24 * 3600 * 1000
 NEVER = 0  # a `ttl_ms` or `expires_ms` of 0: does not expire
+UNKNOWN_AGE_MS = (1 << 53) - 1  # of what was read from a node that does not say how old it may be
 
 T = TypeVar("T")
 Bulk: TypeAlias = Annotated[list[T], msgspec.Meta(max_length=LIMIT_BULK_ITEMS)]
@@ -373,13 +374,13 @@ class ListEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class ListReply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`more` says that the group holds further keys after the last entry; every unlisted key is after it.
 
-    `revision` and `age_ms` are as in ReadReply.
+    `revision` and `age_ms` are as in ReadReply; an older sender tells no age.
     """
 
     entries: list[ListEntry]
     more: bool
     revision: int
-    age_ms: int = 0
+    age_ms: int = UNKNOWN_AGE_MS
 
 
 class AwaitLockRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):

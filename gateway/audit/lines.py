@@ -43,7 +43,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         status: the HTTP status; 0 when the client was gone.
         code: the error code; "" for a success.
         unknown: a write may or may not have been applied.
-        revision: the revision that a change of one key made; 0 for none.
+        revision: the revision of the one change that was made, or the fence of the lock; 0 for none.
     """
 
     at_ms: int

@@ -127,8 +127,8 @@ def _failure(error: BaseException) -> _Outcome:
 
 
 def _request_id(request: Request) -> str:
-    """The client's own id for its request, if it has a sane one, or a new one."""
-    given = request.header(REQUEST_ID)
+    """The client's own id for its request, if it has a sane one, or a new one; a proxy may have added another behind it."""
+    given = request.first(REQUEST_ID)
     if given is not None and _GOOD_ID.fullmatch(given):
         return given.decode()
     return secrets.token_hex(8)

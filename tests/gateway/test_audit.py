@@ -315,17 +315,48 @@ def test_changes_are_written_down_with_key_and_revision_and_reads_only_when_aske
     assert (rows[3]["code"], rows[4]["keys"]) == ("NOT_FOUND", ["p"])
 
 
-def test_a_transaction_is_written_down_with_its_revision_and_a_lock_with_its_fence(tmp_path: Path) -> None:
-    fences: list[int] = []
+def test_a_second_request_id_that_a_proxy_added_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    async def scenario(client: Client) -> None:
+        two = [("x-request-id", "mine"), ("x-request-id", "of-a-proxy")]
+        reply = await client.send("PUT", "/api/v1/kv/a", {"value": 1}, headers=two)
+        assert (reply.status, reply.headers["x-request-id"]) == (200, "mine")
+
+    assert [row["request"] for row in audited(scenario, tmp_path / "audit.log")] == ["mine"]
+
+
+def test_what_was_done_as_one_is_written_down_with_its_revision_and_a_lock_with_its_fence(tmp_path: Path) -> None:
+    expected: list[tuple[str, int | None]] = []
 
     async def scenario(client: Client) -> None:
-        step = {"op": "increment", "key": "a"}
-        done = await client.send("POST", "/api/v1/txn", {"compare": [], "success": [step]})
-        held = await client.send("POST", "/api/v1/locks/l/acquire", {"owner": "a", "ttl": 60})
-        fences.extend((done.data["revision"], held.data["fence"]))
+        async def post(route: str, path: str, body: object) -> Reply:
+            expected.append((route, None))
+            return await client.send("POST", "/api/v1" + path, body)
+
+        def known(revision: str | int) -> None:
+            expected[-1] = (expected[-1][0], int(revision))
+
+        known((await post("txn", "/txn", {"success": [{"op": "increment", "key": "a"}]})).data["revision"])
+        known((await post("increment", "/kv/a/increment", {})).headers["etag"].strip('"'))
+        known((await post("touch", "/kv/a/touch", {"ttl": 60})).headers["etag"].strip('"'))
+        fence = (await post("lock_acquire", "/locks/l/acquire", {"owner": "a", "ttl": 60})).data["fence"]
+        known(fence)
+        await post("lock_renew", "/locks/l/renew", {"owner": "a", "fence": fence, "ttl": 60})
+        known(fence)
+        await post("lock_release", "/locks/l/release", {"owner": "a", "fence": fence})
+        known(fence)
+        items = [{"key": key, "value": 1} for key in ("{s}a", "{s}b")]
+        await post("bulk_put", "/kv/bulk", {"operations": items, "atomic": True})
+        known(client.cluster.index)
+        await post("bulk_put", "/kv/bulk", {"operations": items})
+        await post("bulk_delete", "/kv/bulk/delete", {"keys": ["{s}c"], "atomic": True})
+        await post("txn", "/txn", {"success": [{"op": "get", "key": "a"}]})
+        await post(
+            "txn", "/txn", {"compare": [{"key": "a", "exists": False}], "success": [{"op": "delete", "key": "a"}]}
+        )
+        await post("txn", "/txn", {"success": [{"op": "delete", "key": "c"}]})
 
     rows = audited(scenario, tmp_path / "audit.log", MachineCluster())
-    assert [(row["route"], row["revision"]) for row in rows] == list(zip(("txn", "lock_acquire"), fences, strict=True))
+    assert [(row["route"], row.get("revision")) for row in rows] == expected
 
 
 def test_who_is_turned_away_is_written_down_and_who_floods_is_not(tmp_path: Path) -> None:

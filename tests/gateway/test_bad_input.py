@@ -208,8 +208,20 @@ def test_half_of_a_surrogate_pair_is_neither_in_keys_nor_in_values() -> None:
             _refused(reply, 400, "INVALID_REQUEST", "surrogate pair")
             reply = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":["%b"]}' % half)
             _refused(reply, 400, "INVALID_REQUEST", "surrogate pair")
-        reply = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":["\\ud83d\\ude00"')
-        _refused(reply, 400, "INVALID_REQUEST", "truncated")
+        for cut in (b'["\\ud83d\\ude00"', b'"\\ud83d', b'"\\\\ud800"'):
+            reply = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":' + cut)
+            _refused(reply, 400, "INVALID_REQUEST", "truncated")
+
+    run(scenario)
+
+
+def test_a_backslash_before_what_looks_like_half_of_a_pair_is_not_blamed_for_another_fault() -> None:
+    async def scenario(client: Client) -> None:
+        reply = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":"\\\\ud800","ttl":0}')
+        _refused(reply, 400, "INVALID_REQUEST", "ttl: expected")
+        assert (await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":"\\\\ud800"}')).status == 200
+        reply = await client.send("PUT", "/api/v1/kv/a", raw=b'{"value":"\\\\\\ud800"}')
+        _refused(reply, 400, "INVALID_REQUEST", "surrogate pair")
 
     run(scenario)
 

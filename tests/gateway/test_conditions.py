@@ -1,6 +1,7 @@
 """Conditional writes, counters, client's own retries and values that are not JSON, over HTTP."""
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -297,13 +298,45 @@ def test_what_clients_call_json_is_json(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["text", "a/", "/b", "//;;", "a b/c", "text/html, text/plain", "x" * 300 + "/y", "text/pl\tain", "täxt/plain"],
+    [
+        "text",
+        "a/",
+        "/b",
+        "//;;",
+        "a b/c",
+        "text/html, text/plain",
+        "text/html; charset=utf-8, text/plain",
+        "text/plain; charset",
+        "text/plain; =utf-8",
+        'text/plain; title="open',
+        "x" * 300 + "/y",
+        "text/pl\tain",
+        "täxt/plain",
+    ],
 )
 def test_a_bad_content_type_is_refused(kind: str) -> None:
     async def scenario(client: Client) -> None:
         reply = await client.send("PUT", KEY, raw=b"x", headers=header("content-type", kind))
         assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
         assert not client.cluster.calls
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Text/Plain;charset=utf-8",
+        "text/plain ; charset=utf-8;",
+        'text/plain; title="a, \\"b\\"; c"',
+        "multipart/form-data; boundary=a/b:c",
+        "application/ld+x; profile=http://example.test/?a=b",
+    ],
+)
+def test_parameters_of_a_content_type_are_kept_as_they_came(kind: str) -> None:
+    async def scenario(client: Client) -> None:
+        assert (await client.send("PUT", KEY, raw=b"x", headers=header("content-type", kind))).status == 200
+        assert (await client.send("GET", KEY + "?raw=true")).headers["content-type"] == kind
 
     play(scenario)
 
@@ -383,6 +416,29 @@ def test_touch_and_increment_heed_what_headers_say_of_the_revision() -> None:
     play(scenario)
 
 
+def _path(route: Route) -> str:
+    return re.sub(r"\{\w+\}", "n", route.path)
+
+
+HEEDED = [route for route in ROUTES if route.conditional]
+
+
+@pytest.mark.parametrize("route", HEEDED, ids=[route.id for route in HEEDED])
+def test_every_route_that_takes_a_condition_heeds_it(route: Route) -> None:
+    async def scenario(client: Client) -> None:
+        body = {"put": {"value": 1}, "instance_put": {"address": "a", "port": 1, "ttl": 9}}.get(route.id)
+        if route.id.endswith("touch"):
+            body = {"ttl": 9}
+        for key in ("n", "services%2Fn%2Fn"):
+            await put(client, 1, f"/api/v1/kv/{key}")
+        late = await client.send(route.method, _path(route), body, headers=header("if-match", '"99999"'))
+        assert (late.status, late.code, late.json["error"]["applied"]) == (412, "PRECONDITION_FAILED", False)
+        wrong = await client.send(route.method, _path(route), body, headers=header("if-match", 'W/"1"'))
+        assert (wrong.status, wrong.code) == (400, "INVALID_REQUEST")
+
+    play(scenario)
+
+
 CHANGES = [route for route in ROUTES if route.changes and not route.conditional]
 
 
@@ -390,8 +446,7 @@ CHANGES = [route for route in ROUTES if route.changes and not route.conditional]
 @pytest.mark.parametrize("name", ["if-match", "if-none-match"])
 def test_a_condition_that_would_not_be_heeded_is_refused(name: str, route: Route) -> None:
     async def scenario(client: Client) -> None:
-        path = route.path.replace("{name}", "n").replace("{id}", "n")
-        reply = await client.send(route.method, path, {}, headers=header(name, "*"))
+        reply = await client.send(route.method, _path(route), {}, headers=header(name, "*"))
         assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
         assert reply.json["error"]["message"].startswith(f"{name}: has no meaning here")
 

@@ -233,6 +233,22 @@ def test_who_waits_in_vain_leaves_the_queue() -> None:
     play(scenario)
 
 
+def test_the_wait_counts_beside_the_deadline_of_the_request() -> None:
+    async def scenario(client: Client, _: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        loop = asyncio.get_running_loop()
+        began, body = loop.time(), {"owner": "b", "ttl": 60, "wait_ms": 400}
+        brief = [("x-concord-timeout-ms", "100")]
+        late = await client.send("POST", "/api/v1/locks/l/acquire", body, headers=brief)
+        assert (late.status, loop.time() - began >= 0.4) == (409, True)
+        waiting = asyncio.ensure_future(client.send("POST", "/api/v1/locks/l/acquire", body, headers=brief))
+        await until(lambda: loop.time() - began >= 0.6)
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        assert (await waiting).status == 200
+
+    play(scenario)
+
+
 def test_who_goes_away_while_waiting_leaves_the_queue() -> None:
     async def scenario(client: Client, cluster: MachineCluster) -> None:
         held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})

@@ -22,7 +22,20 @@ from gateway.router import NO_GROUP, Router
 from tests.gateway.double import FakeCluster
 from wire.errors import Applied, Code, Failure
 from wire.json_depth import is_too_deep
-from wire.messages import Delete, ItemResult, ListEntry, ListReply, OperationId, Put, PutItem, Status, Touch, TouchItem
+from wire.messages import (
+    UNKNOWN_AGE_MS,
+    Consistency,
+    Delete,
+    ItemResult,
+    ListEntry,
+    ListReply,
+    OperationId,
+    Put,
+    PutItem,
+    Status,
+    Touch,
+    TouchItem,
+)
 from wire.operations import keys_of
 
 LIMITS = DataLimits()
@@ -191,6 +204,15 @@ def test_a_group_that_has_more_but_gives_nothing_is_a_defect_not_an_endless_loop
     merge = Merge(ListQuery("", "", 10), [1], LIMITS.list_bytes)
     with pytest.raises(ValueError, match="group 1"):
         merge.feed(1, ListReply([], more=True, revision=1))
+
+
+def test_a_stale_page_of_a_node_that_says_no_age_counts_as_older_than_any_other() -> None:
+    older = msgspec.msgpack.decode(msgspec.msgpack.encode([[["a", 1]], False, 1]), type=ListReply)
+    for consistency, age_ms in ((Consistency.STALE, UNKNOWN_AGE_MS), (Consistency.LINEARIZABLE, 0)):
+        merge = Merge(ListQuery("", "", 10, consistency=consistency), [1, 2], LIMITS.list_bytes)
+        merge.feed(1, older)
+        merge.feed(2, ListReply([], more=False, revision=1, age_ms=0))
+        assert merge.age_ms == age_ms
 
 
 @quick

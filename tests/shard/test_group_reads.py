@@ -98,7 +98,16 @@ def test_a_stale_read_is_answered_by_any_replica_at_once_with_its_age() -> None:
     house.group.read(read.call)
     house.group.page(listing.call)
     assert (read.reply.results[0].value, read.reply.results[0].ttl_ms, read.reply.age_ms) == (b"1", 9_000, 40)
-    assert listing.reply.entries[0].key == "a"
+    assert (listing.reply.entries[0].key, listing.reply.age_ms) == ("a", 40)
+
+
+def test_a_linearizable_page_has_no_age() -> None:
+    house, listing = house_with(PutItem("a", b"1")), Listing()
+    house.replica.age = 40
+    house.group.page(listing.call)
+    house.scheduler.turn()
+    house.replica.grant()
+    assert (listing.reply.entries[0].key, listing.reply.age_ms) == ("a", 0)
 
 
 def test_the_time_to_live_told_is_what_is_left_and_never_nothing() -> None:
