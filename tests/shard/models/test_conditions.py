@@ -23,8 +23,9 @@ from wire.messages import (
 KEYS = st.sampled_from(["a", "{t}b", "\0c"])
 TEXTS = st.sampled_from([b"1", b" 1 ", b"2", b'{"a":1,"b":[2]}', b'{"b": [2], "a": 1}', b'"\\u0061"', b'"a"', b"null"])
 FENCES = st.integers(0, 4)
-WAYS = st.sampled_from(["absent", "present", "this revision", "no revision", "a revision", "value", "fence", "fence"])
-NEEDS = st.none() | st.tuples(WAYS, WAYS, FENCES, TEXTS)
+WAYS = st.sampled_from(["absent", "present", "this revision", "no revision", "a revision", "value", "fence"])
+FENCE = st.just("fence")
+NEEDS = st.none() | st.tuples(WAYS, WAYS, FENCES, TEXTS) | st.tuples(FENCE, FENCE, FENCES, TEXTS)
 Need = tuple[str, str, int, bytes]
 
 

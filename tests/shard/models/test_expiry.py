@@ -70,14 +70,14 @@ class Expiry(Cells):
         asked = PutItem(key, b"1", "", ttl_ms, Condition(exists=False))
         self.check(Put([asked]), [expected], key, old or cell)
 
-    @rule(step_ms=STEPS_MS, key=KEYS, fence=st.integers(0, 3))
-    def put_under_a_fence(self, step_ms: int, key: str, fence: int) -> None:
+    @rule(step_ms=STEPS_MS, key=KEYS, ttl_ms=TTLS_MS_OR_NEVER, fence=st.integers(0, 3))
+    def put_under_a_fence(self, step_ms: int, key: str, ttl_ms: int, fence: int) -> None:
         """The fence is remembered with the key, whoever writes it, and forgotten with it."""
         old = self.begin(step_ms, key)
         is_late = old is not None and fence < old.fence
-        cell = old if is_late else Cell(b"1", self.next_index, self.due_ms(4), "", fence)
+        cell = old if is_late else Cell(b"1", self.next_index, self.due_ms(ttl_ms), "", fence)
         expected = ItemResult(Status.PRECONDITION_FAILED, old.revision) if old and is_late else self.done()
-        self.check(Put([PutItem(key, b"1", "", 4, Condition(fence=fence))]), [expected], key, cell)
+        self.check(Put([PutItem(key, b"1", "", ttl_ms, Condition(fence=fence))]), [expected], key, cell)
 
     @rule(step_ms=STEPS_MS, key=KEYS, ttl_ms=TTLS_MS)
     def touch(self, step_ms: int, key: str, ttl_ms: int) -> None:

@@ -88,6 +88,7 @@ class Audience:
             stretch = self.history.after(*position, self.index(), bytes_max)
             if stretch is None:
                 return None
+            assert (stretch.index, stretch.taken) > position
             events += stretch.events
             position = stretch.index, stretch.taken
         return events
