@@ -17,7 +17,8 @@ that would not heed them; reads take no notice of them. A body is taken as it is
 with `Allow` (`NoSuchRoute` and `NoSuchMethod` among the responses of the components).
 
 **Retries.** `Idempotency-Key` counts on every write of keys: put, delete, touch, increment, bulk writes, transactions that \
-write, limits and instances of services. It has no meaning for locks, which can be asked for again by owner and fence, nor for tokens.
+write, limits and instances of services. A key is remembered with the slot of the first key \
+that is written: choose a new one for each request. It has no meaning for locks, which can be asked for again by owner and fence, nor for tokens.
 
 **Tracing.** A gateway that traces goes on with `traceparent` and `tracestate` of a request. `X-Request-Id` (up to 64 letters, digits and `._:/+=-`) is \
 written to the audit log, and sent back, by a gateway that keeps one.
