@@ -116,7 +116,7 @@ class GroupCaller:
         """Ask any replica of a group, each in turn, beginning at a random one: for reads that may be stale.
 
         Raises:
-            RpcError: WRONG_GROUP, INVALID, UNAVAILABLE or TIMEOUT.
+            RpcError: WRONG_GROUP, UNAVAILABLE or TIMEOUT; INTERNAL when that is what the last said.
         """
         replicas = list(self._router.replicas(group))
         self._rng.shuffle(replicas)
@@ -136,7 +136,8 @@ class GroupCaller:
             else:
                 self._on_attempt(method.name, "OK")
                 return reply
-        raise RpcError(conclude(last, ambiguous=False, timed_out=True))
+        is_defect = last is not None and last.code is Code.INTERNAL  # or an answer that is too large to be sent
+        raise RpcError(conclude(last, ambiguous=False, timed_out=not is_defect))
 
     def _attempt(self, node: str, method: Method[Req, Rep], request: Req, timeout_s: float) -> "asyncio.Future[Rep]":
         return self._channel(node).call(method, request, timeout_s)

@@ -101,16 +101,22 @@ MEANINGS: dict[ApiCode, Meaning] = {
         advice="Give the keys a common `{tag}`.",
     ),
     ApiCode.BATCH_TOO_LARGE: Meaning(
-        413, retryable=False, text="More than 500 items; nothing was applied.", advice="Split the request."
+        413,
+        retryable=False,
+        text="More items, or bytes of values to read, than the gateway takes; the message says how many; nothing was applied.",
+        advice="Split the request.",
     ),
     ApiCode.VALUE_TOO_LARGE: Meaning(
         413,
         retryable=False,
-        text="A value over 1 MiB; nothing was applied.",
+        text="A value over what the gateway takes (1 MiB unless it is turned down); nothing was applied.",
         advice="Split the value, or keep it elsewhere and its place here.",
     ),
     ApiCode.BODY_TOO_LARGE: Meaning(
-        413, retryable=False, text="A request body over 8 MiB; nothing was applied.", advice="Split the request."
+        413,
+        retryable=False,
+        text="A request body over what the gateway takes (8 MiB unless set otherwise); nothing was applied.",
+        advice="Split the request.",
     ),
     ApiCode.TOO_MANY_REQUESTS: Meaning(
         429,

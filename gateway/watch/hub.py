@@ -255,13 +255,14 @@ class Hub:
             watcher.end(reason)
 
     def _renew(self) -> None:
-        """Send those away who may watch no longer, with nothing of what waits for them."""
+        """Send those away who may watch no longer, or of whom that is not known, with nothing of what waits for them."""
         for watcher, known in self._watchers.items():
             try:
                 known.renew()
-            except ApiError:
+            except ApiError as error:
                 watcher.discard()
-                watcher.end(buffer.FORBIDDEN)
+                is_known = error.code in (ApiCode.UNAUTHORIZED, ApiCode.FORBIDDEN)
+                watcher.end(buffer.FORBIDDEN if is_known else buffer.UNAVAILABLE)
         self._later(self.pace.renew_s, self._renew)
 
     # --- events

@@ -79,7 +79,9 @@ class Joining:
         for group in self._layout.groups:
             async for chunk in self._catch_up(group, positions, ends[group], has_ids=has_ids):
                 yield chunk
-        if not has_ids:
+        if any(positions[group] < ends[group] for group in self._layout.groups):
+            self._watcher.discard()  # it was sent away before: what waits would say that all before it was told
+        elif not has_ids:
             yield frames.heartbeat(cursor.encode(self._layout, positions))
 
     def _deadline(self) -> float:

@@ -192,7 +192,13 @@ class Engine:
         if self._trouble is None:
             self._trouble = error
         self.plain = _NOTHING_PLAIN
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Whoever waits for changes or for a lock has to look how it stands."""
         self._feed.wake_all()
+        for event in list(self._lock_waits.values()):
+            event.set()
 
     def _wake_upkeep(self) -> None:
         if self._upkeep is not None:
@@ -385,9 +391,7 @@ class Engine:
         self._trouble = self._trouble or TroubleError(Trouble.CLOSED, "the store is closed")
         self.plain = _NOTHING_PLAIN
         with self.state:
-            self._feed.wake_all()
-            for event in self._lock_waits.values():
-                event.set()
+            self._wake_all()
 
     def forked(self) -> None:
         """This is a fork: the files are the parent's."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import concord
-from concord import AsyncEmbedded, Txn
+from concord import AsyncEmbedded, StoreFailed, Txn
 from tests.gateway.double import until
 
 
@@ -76,6 +76,25 @@ def test_locks_limits_services_flags_sessions_and_watches() -> None:
             await db.put("w/a", 1)
             event = await anext(watch)
             assert (event.kind, event.key, event.value) == ("put", "w/a", 1)
+
+    run(None, scenario)
+
+
+def test_who_waits_for_a_lock_hears_at_once_of_a_store_that_fails() -> None:
+    async def scenario(db: AsyncEmbedded) -> None:
+        engine = db._store._engine  # type: ignore[attr-defined] # the local store has one
+
+        async def enter() -> None:
+            async with db.lock("l", ttl=60, wait=60):
+                raise AssertionError("another has it")
+
+        held = db.lock("l", ttl=60)
+        await held.__aenter__()
+        waiting = asyncio.create_task(enter())
+        await until(lambda: bool(engine._lock_waits))
+        engine.fail(OSError("the disk is gone"))
+        with pytest.raises(StoreFailed):
+            await asyncio.wait_for(waiting, 10)
 
     run(None, scenario)
 

@@ -251,7 +251,8 @@ def test_values_too_many_for_one_answer_of_a_node_are_fetched_in_parts() -> None
     async def scenario(client: Client) -> None:
         names = [f"k{number}" for number in range(9)]
         await client.send("POST", "/api/v1/kv/bulk", {"operations": [{"key": n, "value": "x" * 10} for n in names]})
-        reply = await client.send("POST", "/api/v1/kv/bulk/get", {"keys": names})
-        assert [reply.data[name]["value"] for name in names] == ["x" * 10] * 9
+        for consistency in ("linearizable", "stale"):
+            reply = await client.send("POST", f"/api/v1/kv/bulk/get?consistency={consistency}", {"keys": names})
+            assert [reply.data[name]["value"] for name in names] == ["x" * 10] * 9
 
     run(scenario, cluster)

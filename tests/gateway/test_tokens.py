@@ -223,8 +223,11 @@ def test_a_gateway_that_placement_has_not_confirmed_for_too_long_refuses_everyth
     async def scenario(client: Client) -> None:
         watcher = client.gateway.tokens
         assert watcher is not None
+        follower = await Watcher(client, "/api/v1/watch", bearer(ROOT)).until("synced")
         placement(client).away = True
         await until(lambda: watcher.age_s > hasty.tokens_age_s_max)
+        await follower.end()
+        assert follower.events[-1].data == {"reason": "unavailable"}
         written = len(client.cluster.requests(WriteRequest))
         for method in ("PUT", "GET"):
             reply = await client.send(method, "/api/v1/kv/app/x", {"value": 2}, headers=bearer(ROOT))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -571,3 +572,46 @@ def _split(watcher: Watcher) -> tuple[list[Sse], list[Sse]]:
     assert set(names[:at]) <= {"state"}
     assert set(names[at + 1 :]) <= {"put"}
     return watcher.events[:at], watcher.events[at + 1 :]
+
+
+class _Stopping(Watcher):
+    """Takes nothing more once it has the event `synced`, until it is told to."""
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await super()._send(message)
+        if b"event: synced" in message.get("body", b""):
+            self.reads.clear()
+
+
+def test_who_is_sent_away_while_catching_up_is_told_nothing_that_comes_after_a_hole() -> None:
+    async def scenario(client: Client) -> None:
+        first = await client.watch().until("synced")
+        start = first.last_id
+        client.cluster.put("a", "b", "c")
+        await until(lambda: len(first.told()) == 3)
+        late = _Stopping(client, "/api/v1/watch", [("last-event-id", start)])
+        await until(lambda: not late.reads.is_set())
+        await asyncio.sleep(0.02)  # it waits with the first group's changes in its hands
+        client.cluster.put("d", "e", "f", "a", "b", "c")
+        await until(lambda: len(first.told()) == 9)
+        client.gateway.drain()
+        late.reads.set()
+        await late.end()
+        await first.end()
+        assert late.events[-1].data == {"reason": "shutdown"}
+        by_group = [changes_by_group(client.cluster, watcher) for watcher in (first, late)]
+        for group, told in by_group[1].items():
+            assert told == by_group[0][group][: len(told)]
+        assert sum(map(len, by_group[1].values())) < 9
+
+    run(scenario)
+
+
+def changes_by_group(cluster: FakeCluster, watcher: Watcher) -> dict[int, list[tuple[str, int]]]:
+    found: dict[int, list[tuple[str, int]]] = {}
+    for event in watcher.events:
+        if event.event == "put":
+            found.setdefault(cluster.group_of(event.data["key"]), []).append(
+                (event.data["key"], event.data["revision"])
+            )
+    return found

@@ -4,7 +4,7 @@ Each function is a scenario on keys of its own, called with a client; who calls 
 """
 
 import threading
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -100,6 +100,11 @@ def refusals(client: Concord) -> None:
         (lambda: client.service("a/b").instances(), concord.InvalidRequest, "INVALID_KEY"),
         (
             lambda: client.commit(Txn().if_exists("refused/a", cast("bool", 1))),
+            concord.InvalidRequest,
+            "INVALID_REQUEST",
+        ),
+        (
+            lambda: client.commit(Txn().if_value("refused/a", 1, op=cast("Any", "<="))),
             concord.InvalidRequest,
             "INVALID_REQUEST",
         ),

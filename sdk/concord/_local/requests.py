@@ -267,8 +267,14 @@ def _comparison(given: Mapping[str, Any]) -> Comparison:
         exists=exists,
         revision=whole(given["revision"], "revision") if "revision" in given else None,
         value=json_value(given["value"]) if "value" in given else None,
-        relation=_RELATIONS[given.get("op", "==")],
+        relation=_relation(given.get("op", "==")),
     )
+
+
+def _relation(op: object) -> Relation:
+    if not isinstance(op, str) or op not in _RELATIONS:
+        raise InvalidRequest(f"op: expected one of {', '.join(_RELATIONS)}")
+    return _RELATIONS[op]
 
 
 def _step(given: Mapping[str, Any]) -> Step:

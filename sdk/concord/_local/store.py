@@ -210,7 +210,10 @@ class LocalStore:
         return answers.lock_info(answers.granted(result)).fence
 
     def _await_lock(self, asked: AcquireLock, timeout: float) -> ItemResult:
-        result = self._engine.await_lock(asked.name, asked.owner, asked.wait_ms / 1000)
+        try:
+            result = self._engine.await_lock(asked.name, asked.owner, asked.wait_ms / 1000)
+        except TroubleError as trouble:
+            raise answers.failure(trouble) from trouble
         if result.status is Status.OK:
             return result
         return self._write(LeaveQueue(asked.name, asked.owner), timeout).results[0]
