@@ -14,6 +14,7 @@ import msgspec
 from wire.messages import Consistency, ListEntry, ListReply, ListRequest
 
 ENTRY_OVERHEAD_BYTES = 64  # quotes, field names, ttl
+GROUP_BYTES_MIN = 64 << 10  # that a group is asked for at once
 
 
 class ListQuery(msgspec.Struct, frozen=True):
@@ -44,7 +45,8 @@ class Merge:
     Args:
         query: what is wanted.
         groups: all groups that own slots.
-        bytes_max: the size at which the page ends early, though never before its first entry.
+        bytes_max: the size at which the page ends early, though never before its first entry. All groups together are asked for
+            twice as much at once, so that many do not send many times what is wanted.
     """
 
     def __init__(self, query: ListQuery, groups: Sequence[int], bytes_max: int) -> None:
@@ -57,6 +59,7 @@ class Merge:
         self._full = False
         self._heads: list[tuple[str, int]] = []
         self._share = _share(query.limit, len(groups))
+        self._group_bytes = min(bytes_max, max(GROUP_BYTES_MIN, 2 * bytes_max // max(1, len(groups))))
 
     def wanted(self) -> list[ListRequest]:
         """What to ask, one request a group, before the page can grow; empty when it is done."""
@@ -72,6 +75,7 @@ class Merge:
                 limit=left if self.page else min(left, self._share),
                 with_values=query.with_values,
                 consistency=query.consistency,
+                bytes_max=self._group_bytes,
             )
             for group, feed in starved
         ]

@@ -14,7 +14,7 @@ from gateway.data_limits import DataLimits
 from gateway.errors import ApiError
 from gateway.fanout import place, select, split
 from gateway.kv import decode_cursor, encode_cursor
-from gateway.listing import ListQuery, Merge
+from gateway.listing import GROUP_BYTES_MIN, ListQuery, Merge
 from gateway.operation_ids import OperationIds
 from gateway.paths import Shape, decode_key, parse
 from gateway.retries import Step, conclude, step_after
@@ -204,6 +204,15 @@ def test_a_group_that_has_more_but_gives_nothing_is_a_defect_not_an_endless_loop
     merge = Merge(ListQuery("", "", 10), [1], LIMITS.list_bytes)
     with pytest.raises(ValueError, match="group 1"):
         merge.feed(1, ListReply([], more=True, revision=1))
+
+
+@pytest.mark.parametrize("groups", [1, 3, 8, 64, 1024])
+def test_all_groups_together_are_asked_for_little_more_than_a_page(groups: int) -> None:
+    bytes_max = LIMITS.list_bytes
+    wanted = Merge(ListQuery("", "", 1000, with_values=True), range(groups), bytes_max).wanted()
+    assert len(wanted) == groups
+    assert sum(ask.bytes_max for ask in wanted) <= max(2 * bytes_max, groups * GROUP_BYTES_MIN)
+    assert all(0 < ask.bytes_max <= bytes_max for ask in wanted)
 
 
 def test_a_stale_page_of_a_node_that_says_no_age_counts_as_older_than_any_other() -> None:
