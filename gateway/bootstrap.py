@@ -18,13 +18,13 @@ import uvloop
 from gateway.pool import Pool
 from gateway.settings import check_nodes
 from placement.leader import LeaderCaller, LeaderGuess
-from placement.seams import loop_time
 from placement.tokens.text import ID_BYTES, KEY_BYTES, SECRET_BYTES, TokenText, digest, is_name, write
+from process.clock import loop_time
+from process.settings import SettingsError, load
 from wire import RpcClient, RpcError, TlsConfig, TlsConfigError
 from wire.errors import Applied
 from wire.messages import ClusterMap, WatchMapRequest
 from wire.methods import BOOTSTRAP_TOKENS, WATCH_MAP
-from wire.settings import SettingsError, load
 from wire.token_messages import LIMIT_TOKEN_NAME, BootstrapTokensRequest, TokenStatus
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2

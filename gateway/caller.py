@@ -15,10 +15,10 @@ import msgspec
 
 from gateway.retries import Step, conclude, step_after
 from gateway.router import Router
-from placement.backoff import Backoff
-from placement.seams import Channel, Clock, Connect, Sleep, loop_time
+from process.backoff import Backoff
+from process.clock import Clock, Sleep, loop_time
 from wire.errors import Applied, Code, Failure, RpcError
-from wire.rpc import Method
+from wire.rpc import Channel, Connect, Method
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Rep = TypeVar("Rep", bound=msgspec.Struct)

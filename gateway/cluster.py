@@ -19,8 +19,8 @@ from gateway.fanout import Outcome, Part, place, select, split
 from gateway.idempotency import Once
 from gateway.operation_ids import OperationIds
 from gateway.router import NO_GROUP, Router
-from placement.backoff import Backoff
-from placement.seams import Clock, Sleep, loop_time
+from process.backoff import Backoff
+from process.clock import Clock, Sleep, loop_time
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import (
     AwaitLockRequest,

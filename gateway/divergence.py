@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from placement.seams import Sleep
+from process.clock import Sleep
 from wire.messages import NodeInfo, NodeStatus
 
 INTERVAL_S = 10.0

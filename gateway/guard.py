@@ -17,8 +17,8 @@ from gateway.logins import FailedLogins
 from gateway.paths import LISTING
 from gateway.requests import Request
 from gateway.routes import KEY_VERBS, Route, Verb
-from placement.seams import Clock, loop_time
 from placement.tokens import TokenIndex, TokenVerb, verify
+from process.clock import Clock, loop_time
 from wire.token_messages import Token
 
 Guard: TypeAlias = Callable[[Route, Request], Access]

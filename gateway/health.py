@@ -16,7 +16,7 @@ from gateway.caller import GroupCaller
 from gateway.errors import ApiCode, ApiError
 from gateway.requests import Request, switch
 from gateway.router import Router
-from placement.seams import Clock, Sleep, loop_time
+from process.clock import Clock, Sleep, loop_time
 from wire.errors import RpcError
 from wire.messages import ReadRequest
 from wire.methods import READ

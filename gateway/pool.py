@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from placement.seams import Channel
+from wire.rpc import Channel
 
 
 class ClosableChannel(Channel, Protocol):

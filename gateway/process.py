@@ -12,11 +12,11 @@ import uvloop
 
 from gateway.running import serving
 from gateway.settings import GatewaySettings
+from process.address import format_address
+from process.logs import configure
+from process.settings import SettingsError, load
 from wire import TlsConfigError
-from wire.address import format_address
-from wire.logs import configure
 from wire.otel import set_up
-from wire.settings import SettingsError, load
 from wire.tracing import Tracer, current_ids
 
 _log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from gateway.app import Gateway, create_app
 from gateway.health import HealthPace
 from gateway.server import HttpServer
 from gateway.settings import GatewaySettings
+from process.address import parse_address
 from wire import RpcClient, TlsConfig
-from wire.address import parse_address
 from wire.tracing import Tracer
 
 _log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from gateway.addresses import Network, parse_networks
 from gateway.data_limits import DataLimits
 from gateway.limits import HttpLimits
 from gateway.watch import WatchLimits
-from wire.address import address_of
-from wire.logs import LogFormat
+from process.address import address_of
+from process.logs import LogFormat
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,10 @@ from gateway.answers import Answer, data
 from gateway.errors import ApiCode, ApiError
 from gateway.requests import Request
 from gateway.router import Router
-from placement.seams import Connect
 from wire.errors import RpcError
 from wire.messages import GroupStatus, NodeInfo, NodeStatus, StatusRequest
 from wire.methods import STATUS
+from wire.rpc import Connect
 
 PLACEMENT_GROUP = 0
 NODE_TIMEOUT_S = 1.0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from placement.seams import Clock, Timer, loop_call_later, loop_time
+from process.clock import Clock, Timer, loop_call_later, loop_time
 
 
 class ThrottlePace(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,10 +13,10 @@ from gateway.errors import ApiCode, ApiError, from_failure, invalid
 from gateway.requests import Request
 from gateway.whole import Natural, decoder
 from placement.leader import LeaderCaller
-from placement.seams import loop_time
 from placement.tokens import names_of, scopes_problem, verbs_of
 from placement.tokens.text import ID_BYTES, SECRET_BYTES, TokenText, digest, is_id, is_name, write
 from placement.tokens.watcher import TokenWatcher
+from process.clock import loop_time
 from wire.errors import RpcError
 from wire.methods import CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN
 from wire.rpc import Method

@@ -25,13 +25,13 @@ from member.calls import Answered, Asked, Streaming, ask
 from member.settings import MemberSettings, gateway_settings, http_settings, node_settings
 from member.thread import LifeThread
 from placement import ServiceSettings
+from process.address import format_address
+from process.descriptors import present_limit
 from raft import DataDirectory, RaftConfig, describe_storage_error
 from shard.node import Node
 from shard.running import running
 from shard.settings import NodeSettings
 from shard.surroundings import Surroundings
-from wire.address import format_address
-from wire.descriptors import present_limit
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ from member import roll
 from member.member import DAMAGED, FAILED, LOCKED, Member, Refused
 from member.roll import MembersChangedError
 from member.settings import MemberSettings, node_settings
+from process.listener import InsecureBindError
 from raft import DataDirectory, StorageError, describe_storage_error
 from raft.storage_errors import DirectoryHeldError
 from shard.running import check_certificate
-from wire import InsecureBindError, TlsConfigError
+from wire import TlsConfigError
 
 
 def open_member(told: Mapping[str, Any], refused: Refused) -> Member:

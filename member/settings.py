@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.settings import GatewaySettings, is_loopback
+from process.address import format_address, is_wildcard, parse_address
 from shard.settings import NodeSettings
-from wire.address import format_address, is_wildcard, parse_address
 
 T = TypeVar("T")
 

@@ -4,9 +4,9 @@ from placement.client import ClientSettings, PlacementClient
 from placement.machine import PLACEMENT_GROUP, PlacementMachine
 from placement.maps import MapHolder, empty_map
 from placement.planner import Goals
-from placement.seams import Connect
 from placement.service import PlacementService, ServiceSettings
 from placement.watcher import MapWatcher, WatchSettings
+from wire.rpc import Connect
 
 __all__ = [
     "PLACEMENT_GROUP",

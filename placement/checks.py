@@ -3,7 +3,7 @@
 import re
 from collections.abc import Container, Sequence
 
-from wire.address import parse_address
+from process.address import parse_address
 from wire.messages import GroupInfo, NodeInfo, SlotRange
 from wire.slots import SLOT_COUNT
 

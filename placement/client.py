@@ -11,14 +11,15 @@ from typing import TypeVar
 
 import msgspec
 
-from placement.backoff import Backoff
 from placement.maps import MapHolder, foreignness
-from placement.seams import Clock, Connect, Sleep, loop_time, start_task, stop_task
 from placement.watcher import MapWatcher
+from process.backoff import Backoff
+from process.clock import Clock, Sleep, loop_time
+from process.tasks import start_task, stop_task
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import GroupBeat, HeartbeatRequest, NodeInfo, RegisterRequest, Transfer, WatchMapRequest
 from wire.methods import HEARTBEAT, REGISTER, WATCH_MAP
-from wire.rpc import Method
+from wire.rpc import Connect, Method
 
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")

@@ -7,11 +7,11 @@ from typing import TypeVar
 
 import msgspec
 
-from placement.backoff import Backoff
-from placement.seams import Clock, Connect, Sleep, loop_time
+from process.backoff import Backoff
+from process.clock import Clock, Sleep, loop_time
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import NodeInfo
-from wire.rpc import Method
+from wire.rpc import Connect, Method
 
 Req = TypeVar("Req")
 Rep = TypeVar("Rep")

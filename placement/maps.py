@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from placement.seams import CallLater, Clock, Timer, loop_call_later, loop_time
+from process.clock import CallLater, Clock, Timer, loop_call_later, loop_time
 from wire.messages import ClusterMap, WatchMapRequest
 from wire.rpc import Call
 

@@ -15,8 +15,8 @@ from placement.failures import failure_of, not_leader
 from placement.machine import PlacementMachine
 from placement.planner import CreateGroups, Decision, Goals, Idle, Operator, Reason, TransferLeader, View, decide
 from placement.roster import Roster
-from placement.seams import CallLater, Clock, Timer, loop_call_later, loop_time
 from placement.transfers import Transfers
+from process.clock import CallLater, Clock, Timer, loop_call_later, loop_time
 from raft.interface import Committed, Outcome, ReadGranted, ReadOutcome, Refused, Replica, Unknown
 from wire.errors import Code, Failure
 from wire.messages import HeartbeatReply, HeartbeatRequest, NodeInfo, RegisterReply, RegisterRequest

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from placement.backoff import Backoff
 from placement.maps import MapHolder, foreignness
-from placement.seams import Channel, Clock, Connect, Sleep, loop_time, start_task, stop_task
+from process.backoff import Backoff
+from process.clock import Clock, Sleep, loop_time
+from process.tasks import start_task, stop_task
 from wire.errors import RpcError
 from wire.messages import ClusterMap, WatchMapRequest
 from wire.methods import WATCH_MAP
+from wire.rpc import Channel, Connect
 
 logger = logging.getLogger(__name__)
 

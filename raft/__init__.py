@@ -6,7 +6,7 @@ the disk. Nobody outside this room sees PySyncObj.
 
 from typing import TYPE_CHECKING
 
-from wire.lazy import door
+from process.lazy import door
 
 if TYPE_CHECKING:
     from .config import RaftConfig

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from process.exposition import Family, Figures, Kind, Sample, Value
 from raft import RaftHost, SafeReplica
 from shard.group import GroupService
 from wire import RpcServer
-from wire.exposition import Family, Figures, Kind, Sample, Value
 
 _ROLES = {"follower": 0, "candidate": 1, "leader": 2}
 _KEPT = {"l": "lock", "q": "limit", "i": "idempotency_key"}
@@ -48,7 +48,7 @@ _Read: TypeAlias = Callable[[NodeView], Iterable[Sample]]
 
 
 def figures(view: NodeView) -> Figures:
-    """Every family with its figures, as `wire.exposition.render` wants them."""
+    """Every family with its figures, as `process.exposition.render` wants them."""
     for family, read in _TABLE:
         yield family, read(view)
 

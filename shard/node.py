@@ -15,8 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from placement import PLACEMENT_GROUP, MapHolder, PlacementClient, PlacementMachine, PlacementService
-from placement.seams import boottime
 from placement.tokens.service import TokenService, serve_tokens
+from process.address import parse_address
+from process.clock import boottime
+from process.descriptors import connections_that_fit
+from process.metrics_server import MetricsServer
 from raft import DataDirectory, Durability, Packet, RaftHost, SafeReplica, ThreadOffload, WireNetwork, receiving
 from shard.checksums import Checksums
 from shard.colleagues import NodeColleagues
@@ -30,12 +33,9 @@ from shard.service import ShardService
 from shard.settings import NodeSettings
 from shard.surroundings import OWN_PROCESS, Surroundings
 from wire import Call, Limits, RpcClient, RpcServer
-from wire.address import parse_address
-from wire.descriptors import connections_that_fit
 from wire.limits import DEFAULT_LIMITS
 from wire.messages import ClusterMap, GroupBeat, GroupInfo, GroupStatus, NodeInfo, NodeStatus, StatusRequest, Transfer
 from wire.methods import HEARTBEAT, REGISTER, STATUS, WATCH_MAP
-from wire.metrics_server import MetricsServer
 from wire.tracing import Tracer
 
 logger = logging.getLogger(__name__)

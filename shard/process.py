@@ -11,14 +11,15 @@ from pathlib import Path
 
 import uvloop
 
+from process.listener import InsecureBindError
+from process.logs import configure
+from process.memory import give_large_buffers_back
+from process.settings import SettingsError, load
 from raft import DataDirectory, StorageError, describe_storage_error
 from shard.running import check_certificate, running
 from shard.settings import NodeSettings
-from wire import InsecureBindError, TlsConfigError
-from wire.logs import configure
-from wire.memory import give_large_buffers_back
+from wire import TlsConfigError
 from wire.otel import set_up
-from wire.settings import SettingsError, load
 from wire.tracing import Tracer, current_ids
 
 logger = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from typing import Annotated
 import msgspec
 
 from placement import Goals
+from process.address import address_of, is_wildcard
+from process.logs import LogFormat
 from raft import Durability, RaftConfig
 from shard.seams import GroupLimits
 from wire import TlsConfig
-from wire.address import address_of, is_wildcard
-from wire.logs import LogFormat
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

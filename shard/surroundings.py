@@ -5,9 +5,9 @@ from collections.abc import Callable
 import msgspec
 
 from placement import ServiceSettings
+from process.descriptors import raise_limit
 from raft import RaftConfig, exit_process
 from raft.disk import Fatal
-from wire.descriptors import raise_limit
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):

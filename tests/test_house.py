@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("gateway", "member", "placement", "raft", "shard", "wire")
+ROOMS = ("gateway", "member", "placement", "process", "raft", "shard", "wire")
 SERVED_ROOMS = (*ROOMS, "sdk/concord", "examples", "loadtest", "tests")
 LIMIT_FUNCTION_LINES = 70
 # Hosts of package registries, spelled so that this file does not name one.

@@ -1,18 +1,17 @@
-"""What goes between processes: frames, typed messages, RPC, TLS. Knows no other room.
+"""What goes between processes: frames, typed messages, RPC, TLS.
 
-The door. Messages are in `wire.messages`, the methods that carry them in `wire.methods`, slots in `wire.slots`,
-process settings in `wire.settings`; `wire/README.md` has the protocol and the theory.
+The door. Messages are in `wire.messages`, the methods that carry them in `wire.methods`, slots in `wire.slots`;
+`wire/README.md` has the protocol and the theory.
 """
 
 from typing import TYPE_CHECKING
 
-from wire.lazy import door
+from process.lazy import door
 
 if TYPE_CHECKING:
     from wire.client import RpcClient
     from wire.errors import Applied, Code, Failure, RpcError
     from wire.limits import Limits
-    from wire.listener import InsecureBindError
     from wire.rpc import Call, Method, Notification, Peer
     from wire.server import RpcServer
     from wire.tls import Role, TlsConfig, TlsConfigError
@@ -24,7 +23,6 @@ else:
             "Call": "rpc",
             "Code": "errors",
             "Failure": "errors",
-            "InsecureBindError": "listener",
             "Limits": "limits",
             "Method": "rpc",
             "Notification": "rpc",
@@ -43,7 +41,6 @@ __all__ = [
     "Call",
     "Code",
     "Failure",
-    "InsecureBindError",
     "Limits",
     "Method",
     "Notification",

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from wire.address import parse_address
+from process.address import parse_address
 from wire.calls import CallTable
 from wire.errors import Code, Failure, RpcError
 from wire.frame import HEADER, NOTIFICATION, Frame

@@ -9,7 +9,7 @@ import logging
 import socket
 from typing import cast
 
-from wire.address import format_address
+from process.address import format_address
 from wire.frame import GOODBYE, HEADER, FrameDecoder
 from wire.hello import Goodbye, RefusedError
 from wire.limits import Limits

@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry.trace import TracerProvider
 
-from wire.settings import SettingsError
+from process.settings import SettingsError
 from wire.tracing import Tracer
 
 FLUSH_S_MAX = 3.0

@@ -4,9 +4,10 @@ Handlers are plain functions. One that can answer at once does; one that must wa
 There is no task for each request, and none is cancelled: a call has a deadline, and an answer after it is dropped.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -63,6 +64,17 @@ class Notification(Generic[M]):
         """Make the decoder."""
         _check_number(self.number)
         object.__setattr__(self, "decode", msgspec.msgpack.Decoder(self.message).decode)
+
+
+class Channel(Protocol):
+    """The calling half of `RpcClient`, which is all that a caller needs to see of it."""
+
+    def call(self, method: Method[Req, Rep], request: Req, timeout_s: float) -> asyncio.Future[Rep]:
+        """Send a request; the future raises RpcError."""
+
+
+Connect: TypeAlias = Callable[[str], Channel]
+"""Gives the process's shared channel to an address `host:port`; whoever made it closes it."""
 
 
 class Peer(msgspec.Struct, frozen=True):

@@ -5,10 +5,10 @@ import logging
 import socket
 from collections.abc import Callable
 
+from process.listener import Listener, bind
 from wire.hello import Hello
 from wire.holdings import Holdings
 from wire.limits import DEFAULT_LIMITS, Limits
-from wire.listener import Listener, bind
 from wire.rpc import Call, M, Method, MethodFigures, Notification, Peer, Rep, Req
 from wire.service import Served, Service, Traffic
 from wire.serving import ServerConnection

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from gateway.caller import GroupCaller
-from placement.backoff import Backoff
-from placement.seams import Clock, Sleep, start_task, stop_task
+from process.backoff import Backoff
+from process.clock import Clock, Sleep
+from process.tasks import start_task, stop_task
 from wire.errors import RpcError
 from wire.messages import ReadRequest, WatchEvent, WatchReply, WatchRequest
 from wire.methods import READ, WATCH

@@ -24,8 +24,8 @@ from gateway.watch.buffer import Buffer
 from gateway.watch.cursor import Layout
 from gateway.watch.feed import Feed, Placed
 from gateway.watch.prefixes import PrefixIndex
-from placement.backoff import Backoff
-from placement.seams import Clock, Sleep, Timer, loop_call_later, loop_time
+from process.backoff import Backoff
+from process.clock import Clock, Sleep, Timer, loop_call_later, loop_time
 from wire.messages import ClusterMap
 from wire.positions import Position
 

@@ -16,7 +16,7 @@ from gateway.watch import cursor, frames
 from gateway.watch.buffer import Buffer
 from gateway.watch.feed import HistoryLostError, Placed
 from gateway.watch.hub import Hub
-from placement.seams import Clock
+from process.clock import Clock
 from wire.coverage import Coverage
 from wire.messages import ListReply, ListRequest
 from wire.positions import Position, place

@@ -9,7 +9,7 @@ from gateway.watch import buffer, cursor
 from gateway.watch.hub import Hub
 from gateway.watch.joining import Joining, Lister
 from gateway.watch.stream import WatchStream
-from placement.seams import Clock, loop_time
+from process.clock import Clock, loop_time
 
 LAST_EVENT_ID = b"last-event-id"
 

@@ -25,10 +25,10 @@ from placement.commands import (
     encode_command,
 )
 from placement.failures import failure_of, not_leader
-from placement.seams import CallLater, Clock, Timer, loop_call_later, loop_time
 from placement.tokens.book import TokenBook
 from placement.tokens.holders import Holders
 from placement.tokens.scopes import EVERYTHING
+from process.clock import CallLater, Clock, Timer, loop_call_later, loop_time
 from raft.interface import Committed, Outcome, ReadGranted, ReadOutcome, Replica
 from wire.errors import Applied, Code, Failure
 from wire.methods import BOOTSTRAP_TOKENS, CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN, WATCH_TOKENS

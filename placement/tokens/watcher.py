@@ -11,12 +11,14 @@ import random
 
 import msgspec
 
-from placement.backoff import Backoff
 from placement.leader import LeaderGuess
-from placement.seams import Clock, Connect, Sleep, boottime, start_task, stop_task
 from placement.tokens.check import NO_TOKENS, TokenIndex, index_of
+from process.backoff import Backoff
+from process.clock import Clock, Sleep, boottime
+from process.tasks import start_task, stop_task
 from wire.errors import RpcError
 from wire.methods import WATCH_TOKENS
+from wire.rpc import Connect
 from wire.token_messages import TokenTable, WatchTokensRequest
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from process.address import parse_address
 from raft.messages import RAFT, Addressed, Packet, RequestVote
 from raft.sealed import unseal
 from tests.attack.victims import ANSWER_S, CLUSTER, Victims, unharmed
 from tests.e2e.cluster import wait_until
 from tests.e2e.writers import Writers
 from wire import Code, Peer, RpcClient, RpcError, RpcServer, TlsConfig
-from wire.address import parse_address
 from wire.messages import ClusterMap, HeartbeatReply, HeartbeatRequest, StatusRequest, WatchMapRequest
 from wire.methods import HEARTBEAT, STATUS, WATCH_MAP
 

@@ -10,7 +10,7 @@ import pytest
 import concord
 
 ROOT = Path(__file__).parents[2]
-SERVER = {"shard", "raft", "wire", "gateway"}
+SERVER = {"shard", "raft", "wire", "process", "gateway"}
 NOT_NEEDED = {
     "pysyncobj",
     "litestar",

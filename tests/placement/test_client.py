@@ -6,11 +6,11 @@ import pytest
 
 from placement.client import PlacementClient
 from placement.maps import MapHolder
-from placement.seams import Connect
 from tests.placement.fakes import Network, Sent, Time, map_of, node
 from wire import RpcClient, RpcServer
 from wire.errors import Code
 from wire.messages import ClusterMap, GroupBeat, HeartbeatReply, RegisterReply, Transfer
+from wire.rpc import Connect
 
 PLACEMENT = {"n1": "p1:1", "n2": "p2:1", "n3": "p3:1"}
 BEATS = [GroupBeat(1, leading=True, term=3)]

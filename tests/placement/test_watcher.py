@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from placement import MapHolder, MapWatcher
-from placement.seams import Channel
 from tests.placement.fakes import Network, Sent, Time, map_of, node
 from wire import TlsConfigError
 from wire.errors import Code
+from wire.rpc import Channel
 
 SEEDS = ["s1:1", "s2:1", "s3:1"]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from process.listener import InsecureBindError
 from tests.certificates import Authority
 from tests.wire.support import ECHO, KEEP, TOLD, Run, Text, failure_of, hello, raw_client, until
-from wire import Applied, Call, Code, InsecureBindError, Limits, Peer, RpcClient, RpcServer, TlsConfig, TlsConfigError
+from wire import Applied, Call, Code, Limits, Peer, RpcClient, RpcServer, TlsConfig, TlsConfigError
 from wire.hello import RefusedError
 from wire.tls import CredentialSource, Role, load_credentials, read_identity
 

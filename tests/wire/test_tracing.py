@@ -12,13 +12,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from process.settings import SettingsError
 from tests.wire.support import ECHO, Text
 from wire import Call, Code, RpcClient, RpcError, RpcServer
 from wire.frame import HEADER, HELLO, REQUEST, TRACED_REQUEST, FrameDecoder
 from wire.hello import MAGIC, Hello
 from wire.otel import set_up
 from wire.rpc import encode, not_applied
-from wire.settings import SettingsError
 from wire.tracing import TRACE_BYTES, Tracer, pack, unpack
 
 CONTEXT = trace.SpanContext(0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331, True, trace.TraceFlags(1))

@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from wire.address import format_address
+from process.address import format_address
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import pytest
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
+from process import metrics_server
+from process.exposition import Family, Figures, Kind, render
+from process.listener import InsecureBindError
+from process.metrics_server import MetricsServer
 from raft.figures import Histogram
-from wire import metrics_server
-from wire.exposition import Family, Figures, Kind, render
-from wire.listener import InsecureBindError
-from wire.metrics_server import MetricsServer
 
 ODD = 'a "b" \\ c\nd ü'
 COUNTER = Family("concord_x_total", Kind.COUNTER, "Help\nwith \\ two lines.", ("name", "code"))

@@ -9,9 +9,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from wire.address import format_address
-from wire.exposition import CONTENT_TYPE, Figures, render
-from wire.listener import bind
+from process.address import format_address
+from process.exposition import CONTENT_TYPE, Figures, render
+from process.listener import bind
 
 log = logging.getLogger(__name__)
 

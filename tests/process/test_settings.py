@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wire.settings import SettingsError, describe, load
+from process.settings import SettingsError, describe, load
 
 
 class Colour(enum.StrEnum):

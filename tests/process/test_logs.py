@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wire.logs import LogFormat, configure, escaped
+from process.logs import LogFormat, configure, escaped
 
 FORGED = "n1\n2026-01-01 00:00:00,000 INFO shard.process node stopped\r\x1b[2J\u2028{}"
 TRACE = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")

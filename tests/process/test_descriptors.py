@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wire.descriptors import RESERVED, connections_that_fit
+from process.descriptors import RESERVED, connections_that_fit
 
 
 @pytest.mark.parametrize(("descriptors", "fit"), [(1 << 16, 1024), (1024, 1024 - RESERVED), (300, 150), (2, 1)])
@@ -17,7 +17,7 @@ def test_the_limit_on_connections_never_comes_near_that_of_the_system(descriptor
 @pytest.mark.parametrize(("soft", "hard", "raised"), [(256, 2048, 2048), (2048, 2048, 2048)])
 def test_a_process_takes_what_the_system_allows(soft: int, hard: int, raised: int) -> None:
     check = (
-        "import resource as r; from wire.descriptors import raise_limit\n"
+        "import resource as r; from process.descriptors import raise_limit\n"
         f"r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); print(raise_limit(), *r.getrlimit(r.RLIMIT_NOFILE))"
     )
     done = subprocess.run(
