@@ -37,7 +37,7 @@ from gateway.tokens import TokenRoutes
 from gateway.transactions import Transactions
 from gateway.watch import Hub, Watching, WatchLimits, WatchPace
 from placement.leader import LeaderCaller, LeaderGuess
-from placement.maps import MapHolder
+from placement.maps import MapHolder, addresses
 from placement.tokens.watcher import TokenWatcher
 from placement.watcher import MapWatcher
 from wire.messages import ClusterMap
@@ -93,7 +93,7 @@ class Gateway:
         self._quotas = Quotas(cluster)
         self._locks = Locks(cluster)
         self._services = Services(self._key_value)
-        guess = LeaderGuess(settings.nodes, lambda: self.holder.current.nodes, rng)
+        guess = LeaderGuess(settings.nodes, lambda: addresses(self.holder.current), rng)
         self.tokens = TokenWatcher(guess, self._pool.channel, rng) if settings.auth == "on" else None
         limits = limits or settings.http_limits
         self.audit = self._open_audit(settings)

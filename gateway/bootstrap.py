@@ -18,6 +18,7 @@ import uvloop
 from gateway.pool import Pool
 from gateway.settings import check_nodes
 from placement.leader import LeaderCaller, LeaderGuess
+from placement.maps import addresses
 from placement.tokens.text import ID_BYTES, KEY_BYTES, SECRET_BYTES, TokenText, digest, is_name, write
 from process.clock import loop_time
 from process.settings import SettingsError, load
@@ -89,7 +90,7 @@ async def _bootstrap(settings: BootstrapSettings, made: TokenText) -> str:
     request = BootstrapTokensRequest(key, made.id, settings.name, digest(key, made))
     try:
         known = await _map(pool, settings.nodes)
-        guess = LeaderGuess(settings.nodes, lambda: known.nodes if known else [], rng)
+        guess = LeaderGuess(settings.nodes, lambda: addresses(known) if known else {}, rng)
         caller = LeaderCaller(guess, pool.channel, rng)
         reply, _ = await caller.call(BOOTSTRAP_TOKENS, request, loop_time() + settings.timeout_s)
     finally:

@@ -6,12 +6,10 @@ from placement.maps import MapHolder, empty_map
 from placement.planner import Goals
 from placement.service import PlacementService, ServiceSettings
 from placement.watcher import MapWatcher, WatchSettings
-from wire.rpc import Connect
 
 __all__ = [
     "PLACEMENT_GROUP",
     "ClientSettings",
-    "Connect",
     "Goals",
     "MapHolder",
     "MapWatcher",

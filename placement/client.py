@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from placement.leader import LeaderGuess
 from placement.maps import MapHolder, foreignness
 from placement.watcher import MapWatcher
 from process.backoff import Backoff
@@ -84,7 +85,7 @@ class PlacementClient:
         self._settings = settings
         self._sleep = sleep
         self._backoff = Backoff(settings.pause_first_s, settings.pause_max_s, rng)
-        self._server = rng.choice(list(self._placement))
+        self._guess = LeaderGuess(list(self._placement.values()), lambda: self._placement, rng)
         self._registered = False
         self._task: asyncio.Task[None] | None = None
         others = [address for name, address in self._placement.items() if name != node.id]
@@ -144,8 +145,7 @@ class PlacementClient:
             return
         found = await self._call(WATCH_MAP, WatchMapRequest(epoch=0, wait_ms=0))
         if why := foreignness(known, found):
-            where = self._placement[self._server]
-            message = f"The placement at {where} is another cluster's: {why}. Correct the addresses in --placement."
+            message = f"The placement at {self._guess.address} is another cluster's: {why}. Correct the addresses in --placement."
             raise RpcError(Failure(Code.INVALID, message, Applied.NO))
 
     async def _beat(self) -> None:
@@ -154,20 +154,17 @@ class PlacementClient:
         if reply.transfers:
             self._on_transfers(reply.transfers)
         if self._watcher is not None:
-            self._watcher.seek(reply.epoch, self._placement[self._server])
+            self._watcher.seek(reply.epoch, self._guess.address)
 
     async def _call(self, method: Method[Req, Rep], request: Req) -> Rep:
-        return await self._connect(self._placement[self._server]).call(method, request, self._settings.timeout_s)
+        return await self._connect(self._guess.address).call(method, request, self._settings.timeout_s)
 
     def _is_fatal(self, failure: Failure) -> bool:
         return failure.code is Code.INVALID and not self._registered
 
     def _follow(self, failure: Failure) -> None:
-        """Choose whom to ask next: the leader that was named, else the next in turn."""
+        """Choose whom to ask next."""
         if failure.code is Code.INVALID:
             self._registered = False  # the leader does not know us: register there
-        elif failure.leader in self._placement and failure.leader != self._server:
-            self._server = failure.leader
-        elif failure.code is not Code.OVERLOADED:
-            names = list(self._placement)
-            self._server = names[(names.index(self._server) + 1) % len(names)]
+        else:
+            self._guess.correct(failure)

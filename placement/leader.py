@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -10,7 +10,6 @@ import msgspec
 from process.backoff import Backoff
 from process.clock import Clock, Sleep, loop_time
 from wire.errors import Applied, Code, Failure, RpcError
-from wire.messages import NodeInfo
 from wire.rpc import Connect, Method
 
 Req = TypeVar("Req")
@@ -30,18 +29,18 @@ class LeaderGuess:
 
     Args:
         seeds: addresses `host:port` of nodes, at least one.
-        nodes: the nodes in the newest map.
+        nodes: node id → address of those that may lead it, as known now.
         rng: chooses whom to ask first.
     """
 
-    def __init__(self, seeds: Sequence[str], nodes: Callable[[], Iterable[NodeInfo]], rng: random.Random) -> None:
+    def __init__(self, seeds: Sequence[str], nodes: Callable[[], Mapping[str, str]], rng: random.Random) -> None:
         self._seeds = tuple(seeds)
         self._nodes = nodes
         self.address = rng.choice(self._seeds)
 
     def correct(self, failure: Failure) -> None:
         """An attempt at the present address failed: take whom it names, else the next node in turn."""
-        nodes = {node.id: node.address for node in self._nodes()}
+        nodes = self._nodes()
         named = nodes.get(failure.leader, "")
         if named and named != self.address:
             self.address = named

@@ -141,6 +141,11 @@ def foreignness(known: ClusterMap, other: ClusterMap) -> str:
     return "none of the nodes that are known here is there" if incarnations and other.nodes and not shared else ""
 
 
+def addresses(known: ClusterMap) -> dict[str, str]:
+    """Node id → address `host:port` of all nodes in a map."""
+    return {node.id: node.address for node in known.nodes}
+
+
 def empty_map(cluster: str) -> ClusterMap:
     """The map before anything was decided: epoch 0."""
     return ClusterMap(cluster=cluster, epoch=0, nodes=[], groups=[], slots=[])

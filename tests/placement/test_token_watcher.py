@@ -28,7 +28,7 @@ class Stage:
         self.network = Network()
         rng = random.Random(1)
         self.pauses: list[float] = []
-        guess = LeaderGuess(SEEDS, lambda: NODES, rng)
+        guess = LeaderGuess(SEEDS, lambda: {node.id: node.address for node in NODES}, rng)
         self.watcher = TokenWatcher(
             guess, self.network.connect, rng, pace=TokenPace(), clock=self.time.clock, sleep=self.sleep
         )
