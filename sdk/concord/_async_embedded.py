@@ -20,6 +20,7 @@ from concord._embedded import FIRST_PLAIN, TIMEOUT_S_DEFAULT
 from concord._errors import ConcordError
 from concord._many import Read, Written
 from concord._responses import Entry
+from concord._settled import undisturbed
 from concord._store import Store
 from concord._watching import Event
 
@@ -45,7 +46,7 @@ class AsyncLocalRunner(AsyncRunner):
         pool = self._waiters if call.wait_s > 0 else self._workers
         future = pool.submit(call.local, self._store, self.timeout_s if timeout is None else timeout)
         try:
-            return await asyncio.shield(asyncio.wrap_future(future))
+            return await undisturbed(asyncio.wrap_future(future))
         except asyncio.CancelledError:
             if not future.cancel() and call.undo is not None:
                 undo = call.undo
@@ -54,7 +55,7 @@ class AsyncLocalRunner(AsyncRunner):
 
     async def do(self, work: Callable[[], T]) -> T:
         """The result of something that may wait for the disk; it is done all the same when the task is cancelled."""
-        return await asyncio.shield(asyncio.wrap_future(self._workers.submit(work)))
+        return await undisturbed(asyncio.wrap_future(self._workers.submit(work)))
 
     async def close(self) -> None:
         """End the store, then the threads."""

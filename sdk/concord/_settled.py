@@ -19,9 +19,26 @@ async def settled(work: Coroutine[Any, Any, T]) -> T:
     _left.add(task)
     task.add_done_callback(_left.discard)
     try:
-        return await asyncio.shield(task)
+        return await undisturbed(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # looked at, or the event loop would complain that nobody did
         raise
+
+
+async def undisturbed(future: asyncio.Future[T]) -> T:
+    """Its result. It goes on when who waits for it is cancelled, and what becomes of it then is no complaint.
+
+    `asyncio.shield` leaves an error to the event loop's exception handler in that case, from Python 3.14 on even one that
+    somebody looks at.
+    """
+    try:
+        await asyncio.wait([future])
+    except asyncio.CancelledError:
+        future.add_done_callback(_look)
+        raise
+    return future.result()
+
+
+def _look(done: asyncio.Future[Any]) -> None:
+    if not done.cancelled():
+        done.exception()  # or the event loop would complain that nobody did

@@ -74,7 +74,11 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(command: bytes) -> Entry | None:
-    """The entry of a command; None when its format is unknown or its body malformed."""
+    """The entry of a command; None when its format is unknown or its body malformed.
+
+    How deep unknown fields may nest is the interpreter's to say. That makes no two replicas differ, as a leader writes what it
+    has decoded itself, without them.
+    """
     if not command.startswith(_PREFIX):
         return None
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from concord import AsyncConcord
 from concord._async_held import AsyncLock
-from concord._settled import settled
+from concord._settled import settled, undisturbed
 from concord._transports import AsyncStream, Request, Response
 from tests.sdk.fake import ok, refused
 
@@ -189,3 +189,26 @@ def test_a_second_cancellation_is_obeyed_at_once() -> None:
         await ended.wait()
 
     asyncio.run(main())
+
+
+def test_what_is_undisturbed_goes_on_when_who_waits_is_cancelled_and_may_fail_without_a_complaint() -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        future: asyncio.Future[None] = loop.create_future()
+        waiting = asyncio.create_task(undisturbed(future))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not future.done()
+        future.set_exception(NotImplementedError())
+        await asyncio.sleep(0)
+        del future
+        gc.collect()
+
+    asyncio.run(main())
+    gc.collect()
+    assert not complaints

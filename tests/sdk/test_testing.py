@@ -21,7 +21,7 @@ INNER = """
 import sys
 
 HAD = set(sys.modules)
-HEAVY = {"concord", "msgspec", "asyncio", "litestar", "shard", "gateway", "urllib3"}
+HEAVY = {"concord", "msgspec", "litestar", "shard", "gateway", "urllib3"}
 
 
 def test_nothing_is_loaded_before_a_fixture_is_used():
