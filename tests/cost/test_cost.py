@@ -84,7 +84,7 @@ def test_the_same_work_is_counted_as_the_same_and_more_as_more(tmp_path: Path) -
         "    counter.dump(name)\n"
     )
     found = _counted(program, tmp_path / "counts")
-    assert found["again"] == pytest.approx(found["once"], rel=0.01)
+    assert found["again"] == pytest.approx(found["once"], rel=0.02)  # what interpreters keep ready differs a little
     assert found["more"] == pytest.approx(1.15 * found["once"], rel=0.02)
 
 
