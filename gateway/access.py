@@ -50,11 +50,12 @@ class Access:
         if self._scopes is None:
             return
         wanted = verb or self._verb or TokenVerb.ADMIN
-        if not all(covers(self._scopes, wanted, key.encode()) for key in keys):
-            (name,) = names_of(wanted)
-            raise ApiError(
-                ApiCode.FORBIDDEN, f"no scope of the token allows to {name} every key that this request names"
-            )
+        for key in keys:
+            if not covers(self._scopes, wanted, key.encode()):
+                (name,) = names_of(wanted)
+                raise ApiError(
+                    ApiCode.FORBIDDEN, f"no scope of the token allows to {name} every key that this request names"
+                )
 
 
 NOBODY = Access(None, ())

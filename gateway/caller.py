@@ -88,7 +88,7 @@ class GroupCaller:
         Raises:
             RpcError: WRONG_GROUP, OVERLOADED, INVALID, UNAVAILABLE, TIMEOUT (none applied), or UNKNOWN.
         """
-        course = _Course(self._router, group, write=write)
+        course: _Course | None = None
         backoff: Backoff | None = None
         while (remaining := deadline - self._clock()) > 0:
             node = self._router.leader(group)
@@ -96,6 +96,7 @@ class GroupCaller:
                 reply = await self._attempt(node, method, request, min(remaining, self._pace.attempt_s))
             except RpcError as error:
                 self._on_attempt(method.name, error.failure.code.value)
+                course = course or _Course(self._router, group, write=write)
                 step = course.failed(node, error.failure)
                 if step is Step.FOLLOW:
                     continue
@@ -110,6 +111,8 @@ class GroupCaller:
                 self._router.learn(group, node)
                 self.answered_at[group] = self._clock()
                 return reply
+        if course is None:
+            raise RpcError(conclude(None, ambiguous=False, timed_out=True))
         raise RpcError(conclude(course.last, ambiguous=course.ambiguous, timed_out=True))
 
     async def to_any(self, group: int, method: Method[Req, Rep], request: Req, deadline: float) -> Rep:

@@ -182,8 +182,10 @@ class Cluster:
             else:
                 await asyncio.gather(*(self._settle(part, send, outcomes) for part in parts))
             left = [position for position in left if _is_misrouted(outcomes[position])]
+            if not left:
+                return outcomes
             remaining = deadline - self._clock()
-            if not left or remaining <= 0:
+            if remaining <= 0:
                 break
             backoff = backoff or Backoff(REROUTE_FIRST_S, REROUTE_MAX_S, self._rng)
             await self._sleep(min(backoff.next_s(), remaining))

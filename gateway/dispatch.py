@@ -174,7 +174,9 @@ class Dispatcher:
             under.place = (self._aside if entry.route.always else self.admission).enter(self._party(scope))
             under.turned_away = False
             request = Request(scope, receive, self._limits, under.place, asyncio.get_running_loop().time())
-            return await self._serve(entry, target, request)
+            if self._trail is None:
+                return await self._handle(entry, target, request)
+            return await self._trail.follow(entry.route, request, partial(self._handle, entry, target, request))
         except ApiError as error:
             under.span.failed(error.code)
             if under.turned_away:
@@ -185,11 +187,6 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - the last resort: a defect must still end in the error shape
             _log.exception("a request failed on a defect", extra={"request_id": _request_id(scope)})
             return _DEFECT.answer()
-
-    async def _serve(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
-        if self._trail is None:
-            return await self._handle(entry, target, request)
-        return await self._trail.follow(entry.route, request, partial(self._handle, entry, target, request))
 
     async def _handle(self, entry: _Entry, target: Target, request: Request) -> Answer | Stream:
         if target.shape in KEYED:
@@ -279,12 +276,8 @@ def _request_id(scope: HTTPScope) -> str:
 
 
 async def _send(answer: Answer, send: Send) -> None:
-    await _send_head(answer, send)
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-
-
-async def _send_head(answer: Answer, send: Send) -> None:
     await send(_head(answer))
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
 def _head(answer: Answer) -> HTTPResponseStartEvent:
@@ -299,7 +292,7 @@ def _head(answer: Answer) -> HTTPResponseStartEvent:
 
 async def _send_parts(answer: Answer, send: Send, limits: HttpLimits) -> None:
     """Send a large answer as fast as the client takes it; one that takes it too slowly is cut off."""
-    await _send_head(answer, send)
+    await send(_head(answer))
     began, body = asyncio.get_running_loop().time(), memoryview(answer.body)
     try:
         async with asyncio.timeout_at(began + answer_due_s(limits, 0)) as patience:

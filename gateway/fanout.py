@@ -35,6 +35,8 @@ def select(operation: Operation, positions: Sequence[int]) -> Operation:
 
 def split(keys: Sequence[str], positions: Sequence[int], group_of: GroupOf) -> list[Part]:
     """The given positions by group; within a group the order is kept, so that the later of two equal keys wins."""
+    if len(positions) == 1:
+        return [Part(group_of(keys[positions[0]]), [positions[0]])]
     found: dict[int, list[int]] = {}
     for position in positions:
         found.setdefault(group_of(keys[position]), []).append(position)

@@ -25,6 +25,8 @@ Guard: TypeAlias = Callable[[Route, Request], Access]
 """Says what a request may do; raises ApiError to turn it away."""
 
 _BEARER = b"bearer "
+_OF_KEYS = {verb: TokenVerb[verb.name] for verb in (*KEY_VERBS, Verb.ADMIN)}
+"""What a token needs for a route, as its scopes say it."""
 
 
 class Tokens(Protocol):
@@ -43,7 +45,7 @@ def let_everyone_in(route: Route, request: Request) -> Access:
     """The guard of a gateway that asks for no tokens."""
     if route.verb not in KEY_VERBS:
         return EVERYBODY
-    access = Access(TokenVerb[route.verb.name], None)
+    access = Access(_OF_KEYS[route.verb], None)
     if request.key and route.shape not in LISTING:
         access.check((request.key,))
     return access
@@ -97,7 +99,7 @@ class TokenGuard:
 
         if route.verb is Verb.TOKEN:
             return Access(None, scopes, renew)
-        access = Access(TokenVerb[route.verb.name], scopes, renew)
+        access = Access(_OF_KEYS[route.verb], scopes, renew)
         if request.key and route.shape not in LISTING:
             access.check((request.key,))
         elif route.verb is Verb.ADMIN:

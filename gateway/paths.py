@@ -20,8 +20,8 @@ _KV_KEY = KV + b"/"
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
-class Shape(enum.Enum):
-    """What a path has the form of, given the method."""
+class Shape(enum.IntEnum):
+    """What a path has the form of, given the method. Numbers, as these are looked up several times for each request."""
 
     PLAIN = enum.auto()  # outside of the keys: compared as a whole
     LIST = enum.auto()

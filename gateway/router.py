@@ -86,7 +86,7 @@ class Router:
 
     def learn(self, group: int, node: str) -> None:
         """`node` acted as the group's leader, or was named as such by another replica."""
-        if node in self.replicas(group):
+        if self._leaders.get(group) != node and node in self.replicas(group):
             self._leaders[group] = node
 
     def avoid(self, group: int, node: str, failed: Collection[str]) -> None:

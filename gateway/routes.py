@@ -14,7 +14,7 @@ from gateway.requests import Request
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer | Stream]]
 
 
-class Verb(enum.Enum):
+class Verb(enum.StrEnum):
     """What a route needs of a token's scopes. NONE is the rule of no route but the open ones."""
 
     NONE = "none"

@@ -3,36 +3,14 @@
 Counting is a few additions, so that it can stand in the hottest place; nothing here knows who reads it or how.
 """
 
-from bisect import bisect_left
-
 import msgspec
+
+from process.histogram import Histogram
 
 SYNC_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of a sync's buckets: an NVMe with a power-safe cache is in the first, a disk that hangs in none."""
 
 SNAPSHOT_BOUNDS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
-
-
-class Histogram:
-    """Durations, counted by fixed upper bounds.
-
-    Attributes:
-        bounds: upper bounds in seconds, ascending; a bucket includes its bound.
-        counts: how many durations are in each bucket, with one more for those over all bounds.
-        sum_s: all of them together.
-    """
-
-    __slots__ = ("bounds", "counts", "sum_s")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum_s = 0.0
-
-    def observe(self, duration_s: float) -> None:
-        """Count one."""
-        self.counts[bisect_left(self.bounds, duration_s)] += 1
-        self.sum_s += duration_s
 
 
 class LogFigures(msgspec.Struct, eq=False):

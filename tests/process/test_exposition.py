@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from process import metrics_server
 from process.exposition import Family, Figures, Kind, render
+from process.histogram import Histogram
 from process.listener import InsecureBindError
 from process.metrics_server import MetricsServer
-from raft.figures import Histogram
 
 ODD = 'a "b" \\ c\nd ü'
 COUNTER = Family("concord_x_total", Kind.COUNTER, "Help\nwith \\ two lines.", ("name", "code"))
