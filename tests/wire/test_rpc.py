@@ -20,7 +20,7 @@ from tests.wire.support import (
     until,
 )
 from wire import Applied, Call, Code, Failure, Limits, Method, Notification, Peer, RpcClient, RpcServer
-from wire.frame import FAILURE, GOODBYE, REPLY
+from wire.frame import BUDGET_MS_MAX, FAILURE, GOODBYE, REPLY
 from wire.hello import Goodbye
 from wire.messages import ItemResult, OperationId, Put, PutItem, Status, WriteReply, WriteRequest
 from wire.methods import WRITE
@@ -605,3 +605,9 @@ def test_a_client_wants_host_and_port(address: str) -> None:
 def test_a_limit_is_positive(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Limits(**{name: 0})
+
+
+def test_a_call_may_not_take_longer_than_a_frame_can_tell() -> None:
+    assert Limits(call_timeout_s_max=BUDGET_MS_MAX / 1000).call_timeout_s_max * 1000 == BUDGET_MS_MAX
+    with pytest.raises(ValueError, match=f"call_timeout_s_max: .* {BUDGET_MS_MAX} ms"):
+        Limits(call_timeout_s_max=BUDGET_MS_MAX / 1000 + 1)
