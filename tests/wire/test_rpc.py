@@ -184,7 +184,8 @@ def test_a_request_over_the_frame_limit_never_leaves_and_a_reply_over_it_is_repl
             call = it.keep("x")
             await until(lambda: it.kept)
             it.kept[0].reply(Text("x", bytes(10_000)))
-            assert (await failure_of(call)).code is Code.INTERNAL
+            failure = await failure_of(call)
+            assert (failure.code, failure.applied) == (Code.TOO_LARGE, Applied.UNKNOWN)
             assert (await it.echo("alive")).text == "alive"
 
     run(scenario())
