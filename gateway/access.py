@@ -58,7 +58,11 @@ class Access:
                 )
 
 
-NOBODY = Access(None, ())
-"""What a request may do before the guard has spoken."""
-EVERYBODY = Access(None, None)
-"""Access to a route that is not about keys."""
+def nobody() -> Access:
+    """What a request may do before the guard has spoken; its own, as `check` takes notes in it."""
+    return Access(None, ())
+
+
+def everybody() -> Access:
+    """Access to a route that is not about keys; likewise."""
+    return Access(None, None)

@@ -86,7 +86,7 @@ class GroupCaller:
             write: an attempt that was not answered may have been applied.
 
         Raises:
-            RpcError: WRONG_GROUP, OVERLOADED, INVALID, UNAVAILABLE, TIMEOUT (none applied), or UNKNOWN.
+            RpcError: WRONG_GROUP, OVERLOADED, INVALID, UNAVAILABLE, TIMEOUT, TOO_LARGE of a read (none applied), or UNKNOWN.
         """
         course: _Course | None = None
         backoff: Backoff | None = None
@@ -119,7 +119,7 @@ class GroupCaller:
         """Ask any replica of a group, each in turn, beginning at a random one: for reads that may be stale.
 
         Raises:
-            RpcError: WRONG_GROUP, UNAVAILABLE or TIMEOUT; INTERNAL when that is what the last said.
+            RpcError: WRONG_GROUP, UNAVAILABLE, TIMEOUT or TOO_LARGE.
         """
         replicas = list(self._router.replicas(group))
         self._rng.shuffle(replicas)
@@ -136,11 +136,12 @@ class GroupCaller:
                 if step_after(last, ambiguous=False) is Step.REROUTE:
                     self._notice(node, last)
                     raise
+                if last.code is Code.TOO_LARGE:  # so it is at the others
+                    raise RpcError(conclude(last, ambiguous=False, timed_out=False)) from None
             else:
                 self._on_attempt(method.name, "OK")
                 return reply
-        is_defect = last is not None and last.code is Code.INTERNAL  # or an answer that is too large to be sent
-        raise RpcError(conclude(last, ambiguous=False, timed_out=not is_defect))
+        raise RpcError(conclude(last, ambiguous=False, timed_out=True))
 
     def _attempt(self, node: str, method: Method[Req, Rep], request: Req, timeout_s: float) -> "asyncio.Future[Rep]":
         return self._channel(node).call(method, request, timeout_s)

@@ -219,7 +219,7 @@ class Cluster:
                 return await self._caller.to_any(request.group, READ, request, deadline)
             return await self._caller.to_leader(request.group, READ, request, deadline, write=False)
         except RpcError as error:
-            if error.failure.code is not Code.INTERNAL or len(request.keys) == 1:
+            if error.failure.code is not Code.TOO_LARGE or len(request.keys) == 1:
                 raise
         middle = len(request.keys) // 2
         first = await self._read_part(msgspec.structs.replace(request, keys=request.keys[:middle]), deadline, bytes_max)

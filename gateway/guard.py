@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from gateway.access import EVERYBODY, Access
+from gateway.access import Access, everybody
 from gateway.errors import ApiCode, ApiError
 from gateway.logins import FailedLogins
 from gateway.paths import LISTING
@@ -44,7 +44,7 @@ class Tokens(Protocol):
 def let_everyone_in(route: Route, request: Request) -> Access:
     """The guard of a gateway that asks for no tokens."""
     if route.verb not in KEY_VERBS:
-        return EVERYBODY
+        return everybody()
     access = Access(_OF_KEYS[route.verb], None)
     if request.key and route.shape not in LISTING:
         access.check((request.key,))
@@ -87,7 +87,7 @@ class TokenGuard:
             ApiError: UNAUTHORIZED, FORBIDDEN, TOO_MANY_REQUESTS, CLUSTER_UNAVAILABLE.
         """
         if route.is_open:
-            return EVERYBODY
+            return everybody()
         text = shown_token(request)
         index, token = self._tokens.index, self._login(text, request.place.address)
         request.place.name_token(token.id)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Receive
 
-from gateway.access import NOBODY, Access
+from gateway.access import Access, nobody
 from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError, invalid
 from gateway.limits import HttpLimits, Place, body_due_s
@@ -59,7 +59,7 @@ class Request:
     def __init__(self, scope: HTTPScope, receive: Receive, limits: HttpLimits, place: Place, started_at: float) -> None:
         self.key = ""
         self.name = ""
-        self.access: Access = NOBODY
+        self.access: Access = nobody()
         self.place = place
         self.has_read = False
         self.started_at = started_at

@@ -36,7 +36,7 @@ def step_after(failure: Failure, *, ambiguous: bool) -> Step:
             return Step.STAY if ambiguous else Step.GIVE_UP
         case Code.INTERNAL:
             return Step.ROTATE if ambiguous else Step.GIVE_UP
-        case Code.INVALID:
+        case Code.INVALID | Code.TOO_LARGE:
             return Step.GIVE_UP
         case Code.UNAVAILABLE | Code.UNKNOWN | Code.TIMEOUT:
             return Step.ROTATE

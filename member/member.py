@@ -28,10 +28,12 @@ from placement import ServiceSettings
 from process.address import format_address
 from process.descriptors import present_limit
 from raft import DataDirectory, RaftConfig, describe_storage_error
+from raft.disk import Fatal
 from shard.node import Node
 from shard.running import running
 from shard.settings import NodeSettings
 from shard.surroundings import Surroundings
+from wire.messages import Founding
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +160,7 @@ class Member:
 
     @contextlib.asynccontextmanager
     async def _life(self) -> AsyncIterator[_Parts]:
-        surroundings = _surroundings(self._told, self._fatal)
+        surroundings = _surroundings(self._told, self._settings.founding, self._fatal)
         begins = roll.is_settled(self._directory.disk)
         async with running(self._told, self._directory, self._refuse, surroundings=surroundings, begins=begins) as node:
             joining = asyncio.get_running_loop().create_task(self._join(node, begins=begins), name="joining")
@@ -187,7 +189,7 @@ class Member:
         if begins:
             return
         hosts = list(self._told.placement_addresses)
-        self._agreement = Agreement(self.id, self._settings.members, hosts, node.connect)
+        self._agreement = Agreement(self.id, self._settings.founding, hosts, node.connect)
         try:
             await self._agreement.reach()
             roll.settle(self._directory.disk, self._settings)
@@ -277,10 +279,10 @@ async def _end(streaming: Streaming) -> None:
     streaming.end()
 
 
-def _surroundings(told: NodeSettings, fatal: Any) -> Surroundings:  # noqa: ANN401 - Fatal, which does not return here
+def _surroundings(told: NodeSettings, founding: Founding, fatal: Fatal) -> Surroundings:
     """Those of a program that goes on without the node; a node that is alone need not wait for others."""
     if told.expect_nodes > 1:
-        return Surroundings(fatal=fatal, descriptors=present_limit)
+        return Surroundings(fatal=fatal, descriptors=present_limit, founding=founding)
     raft: RaftConfig = msgspec.structs.replace(
         told.raft,
         election_timeout_s_min=ALONE_ELECTION_S,
@@ -288,7 +290,7 @@ def _surroundings(told: NodeSettings, fatal: Any) -> Surroundings:  # noqa: ANN4
         heartbeat_s=0.3 * ALONE_ELECTION_S,
     )
     placement = ServiceSettings(tick_s=ALONE_TICK_S)
-    return Surroundings(fatal=fatal, descriptors=present_limit, raft=raft, placement=placement)
+    return Surroundings(fatal=fatal, descriptors=present_limit, raft=raft, placement=placement, founding=founding)
 
 
 def _health_pace() -> HealthPace:

@@ -12,6 +12,7 @@ import msgspec
 from gateway.settings import GatewaySettings, is_loopback
 from process.address import format_address, is_wildcard, parse_address
 from shard.settings import NodeSettings
+from wire.messages import Founding
 
 T = TypeVar("T")
 
@@ -80,6 +81,16 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return dict(sorted({**members, self.id: own}.items()))
 
     @property
+    def founding(self) -> Founding:
+        """What the cluster begins with, which is the same for all members.
+
+        Raises:
+            ValueError: see `members`.
+        """
+        members = self.members
+        return Founding(members, self.groups, min(REPLICAS, len(members)))
+
+    @property
     def _others(self) -> list[tuple[str, str]]:
         named = [_named(text) for text in self.join if text != self.listen]
         return [(name, address) for name, address in named if address != self._reached_at]
@@ -107,7 +118,8 @@ def node_settings(settings: MemberSettings) -> NodeSettings:
     Raises:
         ValueError: with the name of what is wrong.
     """
-    members = settings.members
+    founding = settings.founding
+    members = founding.members
     _check_exposure(settings, [settings.listen, *members.values()])
     hosts = list(members)[: PLACEMENT_MEMBERS if len(members) >= PLACEMENT_MEMBERS else 1]
     return _checked(
@@ -122,8 +134,8 @@ def node_settings(settings: MemberSettings) -> NodeSettings:
             "zone": settings.zone,
             "durability": settings.durability,
             "expect_nodes": len(members),
-            "groups": settings.groups,
-            "replicas": min(REPLICAS, len(members)),
+            "groups": founding.groups,
+            "replicas": founding.replicas,
             "tls_cert": settings.tls_cert,
             "tls_key": settings.tls_key,
             "tls_ca": settings.tls_ca,

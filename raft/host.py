@@ -143,11 +143,6 @@ class RaftHost:
         """How many of them can be reached, as of the last look at timers."""
         return sum(self._connected.values())
 
-    @property
-    def recovered_groups(self) -> list[int]:
-        """Groups that the log knows and that were not created yet."""
-        return sorted(self._recovered)
-
     def create(self, group: int, replicas: Sequence[str], machine: StateMachine) -> SafeReplica:
         """Host a replica of `group`, from what is on disk or empty; raises ValueError when it is there already."""
         if group in self.replicas:

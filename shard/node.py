@@ -311,6 +311,7 @@ class Node:
                 leader_changes=sum(replica.leader_changes for replica in replicas.values()),
                 groups=[self._group_status(number, replica) for number, replica in replicas.items()],
                 placement=list(self._settings.placement_addresses),
+                founding=self._surroundings.founding,
             )
         )
 

@@ -8,6 +8,7 @@ from placement import ServiceSettings
 from process.descriptors import raise_limit
 from raft import RaftConfig, exit_process
 from raft.disk import Fatal
+from wire.messages import Founding
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,12 +19,14 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         descriptors: how many file descriptors this process may open.
         raft: times and sizes of the groups instead of those of the settings.
         placement: times of placement.
+        founding: what its cluster begins with, for those who ask; None when it was not told of all nodes.
     """
 
     fatal: Fatal = exit_process
     descriptors: Callable[[], int] = raise_limit
     raft: RaftConfig | None = None
     placement: ServiceSettings = ServiceSettings()
+    founding: Founding | None = None
 
 
 OWN_PROCESS = Surroundings()

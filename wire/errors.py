@@ -22,6 +22,7 @@ class Code(enum.StrEnum):
     UNKNOWN = "UNKNOWN"  # leadership or connection was lost after the entry left
     TIMEOUT = "TIMEOUT"  # the caller's deadline passed
     INVALID = "INVALID"  # definite; the request breaks the protocol or a limit
+    TOO_LARGE = "TOO_LARGE"  # the reply is longer than a frame, and would be again: ask for less; the outcome of a write is unknown
     INTERNAL = "INTERNAL"  # a defect; the outcome is unknown
 
 

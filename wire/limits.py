@@ -2,7 +2,7 @@
 
 import msgspec
 
-from wire.frame import HEADER
+from wire.frame import BUDGET_MS_MAX, HEADER
 
 _FRAME_BYTES_MAX = 16 << 20
 
@@ -69,6 +69,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"{name} must be positive")
         if min(self.frame_bytes_max, self.hello_bytes_max) <= HEADER.size:
             raise ValueError(f"a frame has a header of {HEADER.size} bytes")
+        if self.call_timeout_s_max * 1000 > BUDGET_MS_MAX:
+            raise ValueError(f"call_timeout_s_max: the header of a frame tells at most {BUDGET_MS_MAX} ms")
 
 
 DEFAULT_LIMITS = Limits()

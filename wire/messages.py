@@ -603,8 +603,19 @@ class GroupStatus(msgspec.Struct, frozen=True, array_like=True):
     fenced: bool = False
 
 
+class Founding(msgspec.Struct, frozen=True, array_like=True):
+    """What a cluster begins with: the addresses of all nodes by id, the number of groups, and of replicas of each."""
+
+    members: dict[str, str]
+    groups: int
+    replicas: int
+
+
 class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
-    """A node and its replicas; group 0 is placement. Figures are since the process started."""
+    """A node and its replicas; group 0 is placement. Figures are since the process started.
+
+    `founding` is what the node was told, None when it was not told of all nodes.
+    """
 
     id: str
     zone: str
@@ -620,3 +631,4 @@ class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
     leader_changes: int
     groups: list[GroupStatus]
     placement: list[str] = []
+    founding: Founding | None = None

@@ -37,6 +37,7 @@ _LARGE_REPLY_BYTES = 4096  # worth a look, within the turn, at what they add up 
 _GOING_DOWN = "the server is shutting down"
 _TOO_LATE = maybe_applied(Code.TIMEOUT, "the deadline passed before there was an answer")
 _NO_ROOM = maybe_applied(Code.UNKNOWN, "the reply did not fit into the send buffer")
+_LONG_REPLY = maybe_applied(Code.TOO_LARGE, "the reply is over the limit of a frame")
 _BROKEN_REPLY = maybe_applied(Code.INTERNAL, "the reply cannot be sent")
 
 
@@ -307,8 +308,10 @@ class ServerConnection(Connection):
             self.refuse(call, _BROKEN_REPLY)
             return
         if HEADER.size + len(payload) > self._limits.frame_bytes_max:
-            log.error("server: the reply to a %s has %d bytes", type(call.request).__name__, len(payload))
-            self.refuse(call, _BROKEN_REPLY)
+            log.info(
+                "server: the reply to a %s has %d bytes, more than a frame", type(call.request).__name__, len(payload)
+            )
+            self.refuse(call, _LONG_REPLY)
         elif not self._has_room_for(len(payload)):
             self.refuse(call, _NO_ROOM)
         else:

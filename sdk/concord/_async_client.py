@@ -10,7 +10,7 @@ from concord._async_driver import AsyncDriver, AsyncRunner
 from concord._async_flags import AsyncFlags
 from concord._async_held import AsyncLimiter, AsyncLock, AsyncService
 from concord._async_watch import AsyncWatch
-from concord._calls import UNSET, Consistency, Page
+from concord._calls import UNSET, Consistency, Freshness, Page
 from concord._client import BULK_CONCURRENCY, DEFAULT_URL, TIMEOUT_S_DEFAULT
 from concord._coordination import Algorithm
 from concord._driver import make_core
@@ -134,7 +134,7 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> Entry[Any] | None:
         """See `Concord.entry`."""
-        return await self._runner.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+        return await self._runner.run(_calls.get(key, type, self._fresh(consistency, max_age_ms)), timeout)
 
     async def put(
         self,
@@ -171,7 +171,7 @@ class AsyncConcord:
         self, key: str, *, consistency: Consistency | None = None, timeout: float | None = None
     ) -> int | None:
         """See `Concord.ttl`."""
-        return await self._runner.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+        return await self._runner.run(_calls.ttl(key, self._fresh(consistency, None)), timeout)
 
     async def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """See `Concord.touch`."""
@@ -195,11 +195,22 @@ class AsyncConcord:
 
     @overload
     async def get_many(
-        self, keys: Iterable[str], *, consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        keys: Iterable[str],
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> Read[Any]: ...
     @overload
     async def get_many(
-        self, keys: Iterable[str], *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        keys: Iterable[str],
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> Read[T]: ...
     async def get_many(
         self,
@@ -207,10 +218,11 @@ class AsyncConcord:
         *,
         type: Any = Any,
         consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
         timeout: float | None = None,
     ) -> Read[Any]:
         """See `Concord.get_many`."""
-        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
+        batches = _many.get_batches(keys, type, self._fresh(consistency, max_age_ms), self._driver.core.own_writes)
         return _many.read(await self._run_batches(batches, timeout))
 
     async def put_many(
@@ -228,12 +240,17 @@ class AsyncConcord:
         return _many.written(await self._run_batches(_many.touch_batches(keys, ttl), timeout))
 
     async def keys(
-        self, prefix: str = "", *, consistency: Consistency | None = None, timeout: float | None = None
+        self,
+        prefix: str = "",
+        *,
+        consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
+        timeout: float | None = None,
     ) -> AsyncIterator[str]:
         """See `Concord.keys`."""
         cursor, more = "", True
         while more:
-            call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
+            call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, self._fresh(consistency, max_age_ms))
             page = await self._runner.run(call, timeout)
             for entry in page.entries:
                 yield entry
@@ -241,11 +258,22 @@ class AsyncConcord:
 
     @overload
     def scan(
-        self, prefix: str = ..., *, consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        prefix: str = ...,
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> AsyncIterator[Entry[Any]]: ...
     @overload
     def scan(
-        self, prefix: str = ..., *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        prefix: str = ...,
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> AsyncIterator[Entry[T]]: ...
     async def scan(
         self,
@@ -253,10 +281,13 @@ class AsyncConcord:
         *,
         type: Any = Any,
         consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[Entry[Any]]:
         """See `Concord.scan`."""
-        async for page in self.pages(prefix, type=type, consistency=consistency, timeout=timeout):
+        async for page in self.pages(
+            prefix, type=type, consistency=consistency, max_age_ms=max_age_ms, timeout=timeout
+        ):
             for entry in page.entries:
                 yield entry
 
@@ -268,6 +299,7 @@ class AsyncConcord:
         cursor: str = ...,
         limit: int = ...,
         consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> AsyncIterator[Page[Entry[Any]]]: ...
     @overload
@@ -279,6 +311,7 @@ class AsyncConcord:
         cursor: str = ...,
         limit: int = ...,
         consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> AsyncIterator[Page[Entry[T]]]: ...
     async def pages(
@@ -289,12 +322,13 @@ class AsyncConcord:
         cursor: str = "",
         limit: int = _calls.LIMIT_PAGE,
         consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[Page[Entry[Any]]]:
         """See `Concord.pages`."""
         more = True
         while more:
-            call = _calls.list_entries(prefix, type, cursor, limit, consistency or self._consistency)
+            call = _calls.list_entries(prefix, type, cursor, limit, self._fresh(consistency, max_age_ms))
             page = await self._runner.run(call, timeout)
             yield page
             cursor, more = page.cursor, bool(page.cursor)
@@ -336,6 +370,9 @@ class AsyncConcord:
     def sessions(self, prefix: str = "session/", *, ttl: int = 1800) -> AsyncSessions:
         """See `Concord.sessions`."""
         return AsyncSessions(self._runner, prefix, ttl)
+
+    def _fresh(self, consistency: Consistency | None, max_age_ms: int | None) -> Freshness:
+        return _calls.freshness(consistency or self._consistency, max_age_ms)
 
     async def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> list[Mapping[str, Any]]:
         slots = asyncio.Semaphore(BULK_CONCURRENCY)

@@ -15,7 +15,7 @@ from concord import _values
 from concord._async_client import AsyncConcord
 from concord._async_driver import AsyncRunner
 from concord._async_watch import AsyncWatch
-from concord._calls import Call, Consistency
+from concord._calls import LINEARIZABLE, Call, Consistency, Freshness
 from concord._embedded import FIRST_PLAIN, TIMEOUT_S_DEFAULT
 from concord._errors import ConcordError
 from concord._many import Read, Written
@@ -111,7 +111,6 @@ class AsyncEmbedded(AsyncConcord):
         self._store = store
         self._readings = store.readings
         self._runner = self._threads = AsyncLocalRunner(store)
-        self._consistency = "linearizable"
 
     async def close(self) -> None:
         """Release the data directory; nothing may be called afterwards."""
@@ -158,6 +157,7 @@ class AsyncEmbedded(AsyncConcord):
         *,
         type: Any = Any,
         consistency: Consistency | None = None,  # noqa: ARG002 - there is one
+        max_age_ms: int | None = None,  # noqa: ARG002 - it is as new as can be
         timeout: float | None = None,  # noqa: ARG002 - it does not wait
     ) -> Read[Any]:
         """See `Concord.get_many`: 500 keys at a time as of one moment."""
@@ -205,6 +205,9 @@ class AsyncEmbedded(AsyncConcord):
     ) -> AsyncWatch[Any]:
         """See `Concord.watch`; an id is good as `after` while the store is open."""
         return AsyncLocalWatch(self._threads, self._store, prefix, type, after)
+
+    def _fresh(self, consistency: Consistency | None, max_age_ms: int | None) -> Freshness:  # noqa: ARG002 - there is one
+        return LINEARIZABLE
 
     if not TYPE_CHECKING:  # their overloads are those of AsyncConcord
         get = _get

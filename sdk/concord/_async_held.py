@@ -19,22 +19,29 @@ _log = logging.getLogger("concord")
 
 
 class AsyncKeeper:
-    """A task that renews a lease until it is stopped or the lease is over.
+    """A task that renews a lease until it is stopped or the lease is over, or the renewal fails on a defect, which is logged.
 
     Args:
-        lease: what is kept.
+        what: is kept, for the log.
+        lease: for how long.
         renew: renews it, within a number of seconds; a Conflict says that it is lost.
         clock: monotonic, in seconds.
         on_lost: is called when it is over.
+
+    Attributes:
+        defect: the exception, not one of this package, that a renewal failed on; None when none did.
     """
 
     def __init__(
         self,
+        what: str,
         lease: Lease,
         renew: Callable[[float], Awaitable[object]],
         clock: Callable[[], float],
         on_lost: Callable[[], object],
     ) -> None:
+        self.defect: Exception | None = None
+        self._what = what
         self._lease = lease
         self._renew = renew
         self._clock = clock
@@ -60,6 +67,10 @@ class AsyncKeeper:
                 break
             except ConcordError:
                 lease.failed(clock())
+            except Exception as defect:  # noqa: BLE001 - it is logged, and told
+                self.defect = defect
+                _log.exception("%s is not kept any more", self._what)
+                break
         self._on_lost()
 
 
@@ -105,7 +116,9 @@ class AsyncLock:
         self._cancelling = self._body.cancelling() if self._body else 0
         renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
         lease = Lease(self._ttl, grant.sent_at)
-        self._keeper = AsyncKeeper(lease, lambda left_s: driver.run(renewal, left_s), driver.clock, self._lose)
+        self._keeper = AsyncKeeper(
+            f"the lock {self.name}", lease, lambda left_s: driver.run(renewal, left_s), driver.clock, self._lose
+        )
         return self
 
     async def __aexit__(
@@ -119,7 +132,7 @@ class AsyncLock:
             cancelled = cancellation
         if self._is_lost and (self._body is None or self._body.uncancel() <= self._cancelling):
             if kind in self._REPLACED:
-                raise LockLost(f"the lock {self.name} is lost") from error
+                raise LockLost(f"the lock {self.name} is lost") from (keeper and keeper.defect) or error
         elif cancelled is not None:
             raise cancelled
 
@@ -185,7 +198,8 @@ class AsyncRegistration:
         driver = self._driver
         sent_at = driver.clock()
         await driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = AsyncKeeper(Heartbeat(self._ttl, sent_at), self._whole_beat, driver.clock, lambda: None)
+        what = f"the instance {self._instance.instance} of {self._service}"
+        self._keeper = AsyncKeeper(what, Heartbeat(self._ttl, sent_at), self._whole_beat, driver.clock, lambda: None)
         return self
 
     async def __aexit__(

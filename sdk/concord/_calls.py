@@ -17,6 +17,9 @@ from concord._transports import Request, Response
 
 T = TypeVar("T")
 Consistency: TypeAlias = Literal["linearizable", "stale"]
+Freshness: TypeAlias = Mapping[str, str]
+"""What the query of a read says of how new its answer has to be."""
+LINEARIZABLE: Freshness = {}
 Outcomes: TypeAlias = dict[str, ConcordError | None]
 """Of a bulk write: for each key how it failed, None when it was done."""
 
@@ -184,7 +187,16 @@ def _revision(response: Response) -> int:
     return found(response).revision
 
 
-def get(key: str, kind: Any, consistency: Consistency, max_age_ms: int | None) -> Call[Entry[Any] | None]:
+def freshness(consistency: Consistency, max_age_ms: int | None) -> Freshness:
+    """How new the answer to a read has to be."""
+    if consistency == "stale":
+        return {"consistency": "stale"} | ({} if max_age_ms is None else {"max_age_ms": str(max_age_ms)})
+    if max_age_ms is not None:
+        raise InvalidRequest("max_age_ms: only for reads with consistency=stale")
+    return LINEARIZABLE
+
+
+def get(key: str, kind: Any, fresh: Freshness) -> Call[Entry[Any] | None]:
     """Read a key; None when it is not there."""
     query = "?meta=true&with_ttl=true"
 
@@ -195,19 +207,18 @@ def get(key: str, kind: Any, consistency: Consistency, max_age_ms: int | None) -
             return None
         return there.entry(key, kind)
 
-    call = _read(key, key_target(key), query, decode, consistency=consistency, max_age_ms=max_age_ms)
+    call = _read(key, key_target(key), query, decode, fresh)
     return msgspec.structs.replace(call, local=lambda store, _: store.entry(key, kind))
 
 
-def ttl(key: str, consistency: Consistency, max_age_ms: int | None) -> Call[int | None]:
+def ttl(key: str, fresh: Freshness) -> Call[int | None]:
     """The time to live of a key in seconds; raises NotFound."""
     call: Call[int | None] = _read(
         key,
         key_target(key, "/ttl"),
         "?",
         lambda response: found(response).ttl,
-        consistency=consistency,
-        max_age_ms=max_age_ms,
+        fresh,
     )
     return msgspec.structs.replace(call, local=lambda store, _: store.ttl(key))
 
@@ -217,17 +228,12 @@ def _read(
     target: str,
     query: str,
     decode: Callable[[Response], T],
-    *,
-    consistency: Consistency,
-    max_age_ms: int | None,
+    fresh: Freshness,
 ) -> Call[T]:
     plain = Call(request=Request("GET", target + query.removesuffix("?")), decode=decode, keys=(key,))
-    if consistency == "linearizable":
-        if max_age_ms is not None:
-            raise InvalidRequest("max_age_ms: only for reads with consistency=stale")
+    if not fresh:
         return plain
-    asked = query + ("" if query.endswith("?") else "&") + "consistency=stale"
-    asked += "" if max_age_ms is None else f"&max_age_ms={max_age_ms}"
+    asked = query + ("" if query.endswith("?") else "&") + urlencode(fresh)
     return Call(request=Request("GET", target + asked), decode=decode, keys=(key,), fallback=plain)
 
 
@@ -303,18 +309,18 @@ _listed = body_decoder(list[Found])
 _bulk_found = body_decoder(dict[str, Found])
 
 
-def list_keys(prefix: str, cursor: str, limit: int, consistency: Consistency) -> Call[Page[str]]:
+def list_keys(prefix: str, cursor: str, limit: int, fresh: Freshness) -> Call[Page[str]]:
     """A page of keys in their order."""
 
     def decode(response: Response) -> Page[str]:
         body = parsed(_listed_keys, response)
         return Page(body.data, body.cursor)
 
-    request = _list_request(prefix, cursor, limit, consistency)
+    request = _list_request(prefix, cursor, limit, fresh)
     return Call(request=request, decode=decode, local=lambda store, _: store.list_keys(prefix, cursor, limit))
 
 
-def list_entries(prefix: str, kind: Any, cursor: str, limit: int, consistency: Consistency) -> Call[Page[Entry[Any]]]:
+def list_entries(prefix: str, kind: Any, cursor: str, limit: int, fresh: Freshness) -> Call[Page[Entry[Any]]]:
     """A page of keys with all that is known of them."""
 
     def decode(response: Response) -> Page[Entry[Any]]:
@@ -322,23 +328,21 @@ def list_entries(prefix: str, kind: Any, cursor: str, limit: int, consistency: C
         return Page([one.entry(one.key, kind) for one in body.data], body.cursor)
 
     options = {"values": "true", "meta": "true", "with_ttl": "true"}
-    request = _list_request(prefix, cursor, limit, consistency, **options)
+    request = _list_request(prefix, cursor, limit, {**options, **fresh})
     return Call(request=request, decode=decode, local=lambda store, _: store.list_entries(prefix, kind, cursor, limit))
 
 
-def _list_request(prefix: str, cursor: str, limit: int, consistency: Consistency, **options: str) -> Request:
+def _list_request(prefix: str, cursor: str, limit: int, options: Mapping[str, str]) -> Request:
     query = {"prefix": prefix, "limit": str(limit), **options}
     if cursor:
         query["cursor"] = cursor
-    if consistency == "stale":
-        query["consistency"] = consistency
     try:
         return Request("GET", f"{API}/kv?{urlencode(query)}")
     except UnicodeEncodeError as error:
         raise InvalidRequest(f"prefix: {error}") from error
 
 
-def bulk_get(keys: Sequence[str], kind: Any, consistency: Consistency) -> Call[dict[str, Entry[Any] | ConcordError]]:
+def bulk_get(keys: Sequence[str], kind: Any, fresh: Freshness) -> Call[dict[str, Entry[Any] | ConcordError]]:
     """Read up to 500 keys; those that are not there say NotFound."""
 
     def one(key: str, item: Found) -> Entry[Any] | ConcordError:
@@ -352,7 +356,7 @@ def bulk_get(keys: Sequence[str], kind: Any, consistency: Consistency) -> Call[d
     def decode(response: Response) -> dict[str, Entry[Any] | ConcordError]:
         return {key: one(key, item) for key, item in parsed(_bulk_found, response).data.items()}
 
-    target = f"{API}/kv/bulk/get" + ("?consistency=stale" if consistency == "stale" else "")
+    target = f"{API}/kv/bulk/get" + (f"?{urlencode(fresh)}" if fresh else "")
     body = {"keys": keys, "with_ttl": True, "meta": True}
     return post(target, body, decode, merge=joined_reads, unfinished=_first_retryable)
 

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from concord import _calls, _coordination, _many
-from concord._calls import UNSET, Consistency, Page
+from concord._calls import UNSET, Consistency, Freshness, Page
 from concord._coordination import Algorithm
 from concord._driver import Driver, Runner, make_core
 from concord._errors import ConcordError
@@ -176,7 +176,7 @@ class Concord:
         Raises:
             InvalidValue: its value is not of that type.
         """
-        return self._runner.run(_calls.get(key, type, consistency or self._consistency, max_age_ms), timeout)
+        return self._runner.run(_calls.get(key, type, self._fresh(consistency, max_age_ms)), timeout)
 
     def put(
         self,
@@ -240,7 +240,7 @@ class Concord:
         Raises:
             NotFound: it is not there.
         """
-        return self._runner.run(_calls.ttl(key, consistency or self._consistency, None), timeout)
+        return self._runner.run(_calls.ttl(key, self._fresh(consistency, None)), timeout)
 
     def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
         """Set the seconds that a key has left, and return its revision.
@@ -286,11 +286,22 @@ class Concord:
 
     @overload
     def get_many(
-        self, keys: Iterable[str], *, consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        keys: Iterable[str],
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> Read[Any]: ...
     @overload
     def get_many(
-        self, keys: Iterable[str], *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        keys: Iterable[str],
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> Read[T]: ...
     def get_many(
         self,
@@ -298,6 +309,7 @@ class Concord:
         *,
         type: Any = Any,
         consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
         timeout: float | None = None,
     ) -> Read[Any]:
         """Read any number of keys: 500 a request, eight requests at a time. It raises nothing for a key: see the result.
@@ -306,9 +318,10 @@ class Concord:
             keys: in any order; one that is named twice is read once.
             type: what each value has to be, as of `get`.
             consistency: linearizable, each key for itself; or stale.
+            max_age_ms: how old a stale answer may be.
             timeout: seconds, for each request.
         """
-        batches = _many.get_batches(keys, type, consistency or self._consistency, self._driver.core.own_writes)
+        batches = _many.get_batches(keys, type, self._fresh(consistency, max_age_ms), self._driver.core.own_writes)
         return _many.read(self._run_batches(batches, timeout))
 
     def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
@@ -330,23 +343,39 @@ class Concord:
         return _many.written(self._run_batches(_many.touch_batches(keys, ttl), timeout))
 
     def keys(
-        self, prefix: str = "", *, consistency: Consistency | None = None, timeout: float | None = None
+        self,
+        prefix: str = "",
+        *,
+        consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
+        timeout: float | None = None,
     ) -> Iterator[str]:
-        """All keys with a prefix, in order, read page by page; `timeout` is for each page."""
+        """All keys with a prefix, in order, read page by page; `max_age_ms` (of stale ones) and `timeout` are for each page."""
         cursor, more = "", True
         while more:
-            call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, consistency or self._consistency)
+            call = _calls.list_keys(prefix, cursor, _calls.LIMIT_PAGE, self._fresh(consistency, max_age_ms))
             page = self._runner.run(call, timeout)
             yield from page.entries
             cursor, more = page.cursor, bool(page.cursor)
 
     @overload
     def scan(
-        self, prefix: str = ..., *, consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        prefix: str = ...,
+        *,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> Iterator[Entry[Any]]: ...
     @overload
     def scan(
-        self, prefix: str = ..., *, type: type[T], consistency: Consistency | None = ..., timeout: float | None = ...
+        self,
+        prefix: str = ...,
+        *,
+        type: type[T],
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
     ) -> Iterator[Entry[T]]: ...
     def scan(
         self,
@@ -354,6 +383,7 @@ class Concord:
         *,
         type: Any = Any,
         consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
         timeout: float | None = None,
     ) -> Iterator[Entry[Any]]:
         """All keys with a prefix and their values, in order, read page by page.
@@ -364,12 +394,13 @@ class Concord:
             prefix: of the keys; "" for all.
             type: what each value has to be, as of `get`.
             consistency: linearizable, each key for itself; or stale.
+            max_age_ms: how old a stale answer may be.
             timeout: seconds, for each page.
 
         Raises:
             InvalidValue: a value is not of that type.
         """
-        for page in self.pages(prefix, type=type, consistency=consistency, timeout=timeout):
+        for page in self.pages(prefix, type=type, consistency=consistency, max_age_ms=max_age_ms, timeout=timeout):
             yield from page.entries
 
     @overload
@@ -380,6 +411,7 @@ class Concord:
         cursor: str = ...,
         limit: int = ...,
         consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Iterator[Page[Entry[Any]]]: ...
     @overload
@@ -391,6 +423,7 @@ class Concord:
         cursor: str = ...,
         limit: int = ...,
         consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Iterator[Page[Entry[T]]]: ...
     def pages(
@@ -401,6 +434,7 @@ class Concord:
         cursor: str = "",
         limit: int = _calls.LIMIT_PAGE,
         consistency: Consistency | None = None,
+        max_age_ms: int | None = None,
         timeout: float | None = None,
     ) -> Iterator[Page[Entry[Any]]]:
         """What `scan` reads, page by page: for programs that stop and go on later, at a page's `cursor`.
@@ -411,11 +445,12 @@ class Concord:
             cursor: of the page after which to go on, of the same prefix; "" for the beginning.
             limit: keys on a page, up to 1000; large values make it shorter.
             consistency: of each page for itself: all pages together are no snapshot.
+            max_age_ms: how old a stale page may be.
             timeout: of each page.
         """
         more = True
         while more:
-            call = _calls.list_entries(prefix, type, cursor, limit, consistency or self._consistency)
+            call = _calls.list_entries(prefix, type, cursor, limit, self._fresh(consistency, max_age_ms))
             page = self._runner.run(call, timeout)
             yield page
             cursor, more = page.cursor, bool(page.cursor)
@@ -500,6 +535,9 @@ class Concord:
             ttl: in seconds.
         """
         return Sessions(self._runner, prefix, ttl)
+
+    def _fresh(self, consistency: Consistency | None, max_age_ms: int | None) -> Freshness:
+        return _calls.freshness(consistency or self._consistency, max_age_ms)
 
     def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> Iterator[Mapping[str, Any]]:
         def run(batch: Batch[Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from concord import _calls, _values
-from concord._calls import UNSET, Call, Consistency
+from concord._calls import LINEARIZABLE, UNSET, Call, Consistency, Freshness
 from concord._client import Concord
 from concord._driver import Runner
 from concord._errors import ConcordError
@@ -84,7 +84,6 @@ class Embedded(Concord):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._runner = LocalRunner(store)
-        self._consistency = "linearizable"
         self._readings = store.readings
 
     def close(self) -> None:
@@ -157,6 +156,7 @@ class Embedded(Concord):
         *,
         type: Any = Any,
         consistency: Consistency | None = None,  # noqa: ARG002 - there is one
+        max_age_ms: int | None = None,  # noqa: ARG002 - it is as new as can be
         timeout: float | None = None,  # noqa: ARG002 - it does not wait
     ) -> Read[Any]:
         """See `Concord.get_many`: 500 keys at a time as of one moment."""
@@ -184,6 +184,9 @@ class Embedded(Concord):
     ) -> Watch[Any]:
         """See `Concord.watch`; an id is good as `after` while the store is open."""
         return LocalWatch(self._store, prefix, type, after)
+
+    def _fresh(self, consistency: Consistency | None, max_age_ms: int | None) -> Freshness:  # noqa: ARG002 - there is one
+        return LINEARIZABLE
 
     if not TYPE_CHECKING:  # their overloads are those of Concord
         get = _get

@@ -17,18 +17,29 @@ _log = logging.getLogger("concord")
 
 
 class Keeper:
-    """A thread that renews a lease until it is stopped or the lease is over.
+    """A thread that renews a lease until it is stopped or the lease is over, or the renewal fails on a defect, which is logged.
 
     Args:
-        lease: what is kept.
+        what: is kept, for the log.
+        lease: for how long.
         renew: renews it, within a number of seconds; a Conflict says that it is lost.
         clock: monotonic, in seconds.
         lost: is set when it is over.
+
+    Attributes:
+        defect: the exception, not one of this package, that a renewal failed on; None when none did.
     """
 
     def __init__(
-        self, lease: Lease, renew: Callable[[float], object], clock: Callable[[], float], lost: threading.Event
+        self,
+        what: str,
+        lease: Lease,
+        renew: Callable[[float], object],
+        clock: Callable[[], float],
+        lost: threading.Event,
     ) -> None:
+        self.defect: Exception | None = None
+        self._what = what
         self._lease = lease
         self._renew = renew
         self._clock = clock
@@ -55,6 +66,10 @@ class Keeper:
                 break
             except ConcordError:
                 lease.failed(clock())
+            except Exception as defect:  # noqa: BLE001 - it is logged, and told
+                self.defect = defect
+                _log.exception("%s is not kept any more", self._what)
+                break
         if not self._stopping.is_set() or lease.is_over(clock()):
             self._lost.set()
 
@@ -68,7 +83,7 @@ class Lock:
     Attributes:
         name: of the lock.
         owner: who holds it; new for each Lock.
-        lost: set as soon as another may hold it.
+        lost: set as soon as another may hold it, or it is not renewed any more.
     """
 
     def __init__(self, driver: Runner, name: str, ttl: int, wait: float | None) -> None:
@@ -92,7 +107,7 @@ class Lock:
     def check(self) -> None:
         """Raise LockLost if the lock is lost, also when the thread that renews it has not come to notice."""
         if self.lost.is_set() or (self._lease is not None and self._lease.is_over(self._driver.clock())):
-            raise LockLost(f"the lock {self.name} is lost")
+            raise LockLost(f"the lock {self.name} is lost") from (self._keeper.defect if self._keeper else None)
 
     def __enter__(self) -> Self:
         driver = self._driver
@@ -102,16 +117,17 @@ class Lock:
         self._fence = grant.fence
         renewal = _coordination.lock_renew(self.name, self.owner, grant.fence, self._ttl)
         self._lease = lease = Lease(self._ttl, grant.sent_at)
-        self._keeper = Keeper(lease, lambda left_s: driver.run(renewal, left_s), driver.clock, self.lost)
+        self._keeper = Keeper(
+            f"the lock {self.name}", lease, lambda left_s: driver.run(renewal, left_s), driver.clock, self.lost
+        )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        fence, keeper = self.fence, self._keeper
-        self._fence = self._keeper = None
-        if keeper is not None:
-            keeper.stop()
+        fence, self._fence = self.fence, None
+        if self._keeper is not None:
+            self._keeper.stop()
         if not self.lost.is_set():
             try:
                 self._driver.run(_coordination.lock_release(self.name, self.owner, fence))
@@ -155,7 +171,8 @@ class Registration:
         driver = self._driver
         sent_at = driver.clock()
         driver.run(_coordination.register(self._service, self._instance, self._ttl))
-        self._keeper = Keeper(Heartbeat(self._ttl, sent_at), self._beat, driver.clock, threading.Event())
+        what = f"the instance {self._instance.instance} of {self._service}"
+        self._keeper = Keeper(what, Heartbeat(self._ttl, sent_at), self._beat, driver.clock, threading.Event())
         return self
 
     def __exit__(

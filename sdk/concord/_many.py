@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from concord import _calls, _values
-from concord._calls import Call, Consistency, Outcomes
+from concord._calls import LINEARIZABLE, Call, Freshness, Outcomes
 from concord._core import OwnWrites, Plan
 from concord._errors import ConcordError, InvalidRequest, NotFound, TooLarge
 from concord._responses import Entry
@@ -113,28 +113,28 @@ def one_after_another(call: Call[T]) -> Plan[T]:
     return result
 
 
-def get_batches(keys: Iterable[str], kind: Any, consistency: Consistency, own: OwnWrites) -> Iterator[Batch[Any]]:
+def get_batches(keys: Iterable[str], kind: Any, fresh: Freshness, own: OwnWrites) -> Iterator[Batch[Any]]:
     """Batches of a get_many. Keys that this client wrote lately are never read stale."""
     unique = list(dict.fromkeys(keys))
-    wanted: dict[Consistency, list[str]] = {consistency: unique}
-    if consistency == "stale":
-        wanted = {"linearizable": [key for key in unique if own.includes(key)]}
-        wanted["stale"] = [key for key in unique if not own.includes(key)]
-    for level, some in wanted.items():
+    wanted = [(fresh, unique)]
+    if fresh != LINEARIZABLE:
+        written_lately = [key for key in unique if own.includes(key)]
+        wanted = [(LINEARIZABLE, written_lately), (fresh, [key for key in unique if not own.includes(key)])]
+    for level, some in wanted:
         for part in parts([(key, len(key)) for key in some]):
             yield Batch(part, lambda part=part, level=level: _get(part, kind, level))  # type: ignore[misc] # bound early
 
 
-def _get(keys: Sequence[str], kind: Any, consistency: Consistency) -> Plan[dict[str, Any]]:
+def _get(keys: Sequence[str], kind: Any, fresh: Freshness) -> Plan[dict[str, Any]]:
     """Read keys; in halves when their values are too large for one answer."""
     try:
-        found: dict[str, Any] = yield _calls.bulk_get(keys, kind, consistency)
+        found: dict[str, Any] = yield _calls.bulk_get(keys, kind, fresh)
     except TooLarge:
         if len(keys) == 1:
             raise
         half = len(keys) // 2
-        found = yield from _get(keys[:half], kind, consistency)
-        rest = yield from _get(keys[half:], kind, consistency)
+        found = yield from _get(keys[:half], kind, fresh)
+        rest = yield from _get(keys[half:], kind, fresh)
         return found | rest
     return found
 

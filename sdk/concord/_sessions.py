@@ -63,7 +63,7 @@ class Sessions:
 
     def load(self, session: str) -> Any:
         """The data of a session; None when it is over."""
-        entry: Entry[Any] | None = self.driver.run(_calls.get(self.key(session), Any, "linearizable", None))
+        entry: Entry[Any] | None = self.driver.run(_calls.get(self.key(session), Any, _calls.LINEARIZABLE))
         return None if entry is None else entry.value
 
     def save(self, session: str, data: object) -> None:
@@ -103,7 +103,7 @@ class AsyncSessions:
 
     async def load(self, session: str) -> Any:
         """The data of a session; None when it is over."""
-        call = _calls.get(self.key(session), Any, "linearizable", None)
+        call = _calls.get(self.key(session), Any, _calls.LINEARIZABLE)
         entry: Entry[Any] | None = await self.driver.run(call)
         return None if entry is None else entry.value
 

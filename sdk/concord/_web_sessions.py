@@ -82,7 +82,7 @@ def begin(rules: Rules, cookie: str | None, now: float) -> Plan[Opened | None]:
     if cookie is None or not is_id(cookie):
         return None
     try:
-        entry: Entry[_Record] | None = yield _calls.get(key_of(rules.prefix, cookie), _Record, "linearizable", None)
+        entry: Entry[_Record] | None = yield _calls.get(key_of(rules.prefix, cookie), _Record, _calls.LINEARIZABLE)
     except InvalidValue:
         return None
     if entry is None or (entry.value.until is not None and entry.value.until <= now):

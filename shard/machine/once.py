@@ -1,7 +1,8 @@
 """What makes a client's own retry harmless: answers by idempotency key, for ten minutes of cluster time.
 
 An answer is kept as a record of the group's own, in the slot of the first key that the write is about: so it expires, is
-part of snapshots and hashes, and moves, as that key does.
+part of snapshots and hashes, and moves, as that key does. A retry must be split among groups as the first attempt was, and is
+while no slot moves: docs/adr/0013 says what comes before that.
 """
 
 import msgspec

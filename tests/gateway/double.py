@@ -180,7 +180,7 @@ class FakeCluster:
     def _read(self, request: ReadRequest) -> ReadReply:
         results = [self._read_key(request.group, key) for key in request.keys]
         if sum(len(result.value) for result in results) > self.reply_bytes_max:
-            raise RpcError(Failure(Code.INTERNAL, "the reply cannot be sent", Applied.UNKNOWN))
+            raise RpcError(Failure(Code.TOO_LARGE, "the reply is over the limit of a frame", Applied.UNKNOWN))
         return ReadReply(results, self.index, 7 if request.consistency else 0)
 
     def _read_key(self, group: int, key: str) -> ItemResult:

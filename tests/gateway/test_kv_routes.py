@@ -3,6 +3,7 @@
 import pytest
 
 from tests.gateway.double import Client, FakeCluster, run
+from wire import Applied, Code, Failure
 from wire.messages import ReadRequest, WriteRequest
 
 
@@ -242,6 +243,33 @@ def test_head_answers_like_get() -> None:
         assert (await client.send("HEAD", "/api/v1/kv/none")).status == 404
 
     run(scenario)
+
+
+@pytest.mark.parametrize("consistency", ["linearizable", "stale"])
+def test_a_defect_of_a_node_is_not_taken_for_an_answer_that_is_too_large(consistency: str) -> None:
+    cluster = FakeCluster(groups=1)
+    cluster.broken[1] = Failure(Code.INTERNAL, "defect", Applied.UNKNOWN)
+
+    async def scenario(client: Client) -> None:
+        reply = await client.send("POST", f"/api/v1/kv/bulk/get?consistency={consistency}", {"keys": ["a", "b"]})
+        assert (reply.status, reply.code) == (503, "CLUSTER_UNAVAILABLE")
+        assert {tuple(request.keys) for request in client.cluster.requests(ReadRequest)} == {("a", "b")}
+
+    run(scenario, cluster)
+
+
+@pytest.mark.parametrize("consistency", ["linearizable", "stale"])
+def test_one_value_too_large_for_an_answer_is_a_definite_failure(consistency: str) -> None:
+    cluster = FakeCluster(groups=1)
+    cluster.reply_bytes_max = 5
+
+    async def scenario(client: Client) -> None:
+        await client.send("PUT", "/api/v1/kv/a", {"value": "x" * 10})
+        reply = await client.send("GET", f"/api/v1/kv/a?consistency={consistency}")
+        assert (reply.status, reply.code) == (503, "CLUSTER_UNAVAILABLE")
+        assert len(client.cluster.requests(ReadRequest)) == 1
+
+    run(scenario, cluster)
 
 
 def test_values_too_many_for_one_answer_of_a_node_are_fetched_in_parts() -> None:

@@ -310,6 +310,8 @@ STEPS = [
     (Code.OVERLOADED, "", False, Step.GIVE_UP),
     (Code.OVERLOADED, "", True, Step.STAY),
     (Code.INVALID, "", False, Step.GIVE_UP),
+    (Code.TOO_LARGE, "", False, Step.GIVE_UP),
+    (Code.TOO_LARGE, "", True, Step.GIVE_UP),
     (Code.INTERNAL, "", False, Step.GIVE_UP),
     (Code.INTERNAL, "", True, Step.ROTATE),
     (Code.UNAVAILABLE, "", False, Step.ROTATE),

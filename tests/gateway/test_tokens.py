@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.access import NOBODY
+from gateway.access import everybody, nobody
 from gateway.app import Gateway
 from gateway.errors import ApiError
 from gateway.settings import GatewaySettings
@@ -394,7 +394,16 @@ def test_a_handler_that_does_not_have_its_keys_checked_is_found_by_its_first_tes
 
 def test_nobody_may_do_anything_before_the_guard_has_spoken() -> None:
     with pytest.raises(ApiError):
-        NOBODY.check(["a"])
+        nobody().check(["a"])
+
+
+def test_what_one_request_named_is_not_told_of_another() -> None:
+    one = everybody()
+    one.check(["a"])
+    assert one.named == (["a"],)
+    with pytest.raises(ApiError):
+        nobody().check(["a"])
+    assert (everybody().named, nobody().named) == ((), ())
 
 
 def test_the_description_says_how_to_show_a_token_exactly_where_one_is_needed() -> None:

@@ -146,12 +146,14 @@ def test_a_group_is_hosted_once() -> None:
         Group()["b"].host.create(GROUP, ["a", "b", "c"], ListMachine())
 
 
-def test_groups_that_the_log_knows_can_be_asked_for_after_a_restart() -> None:
+def test_a_group_that_is_created_after_a_restart_has_what_the_log_knows_of_it() -> None:
     b = Group()["b"]
-    b.host.wake(b.host.create(99, ["a", "b", "c"], ListMachine()))
+    replica = b.host.create(99, ["a", "b", "c"], ListMachine())
+    replica.journal.add(b"\x00x", 2, 0)
+    b.host.wake(replica)
     b.sync()
     b.restart()
-    assert b.host.recovered_groups == [99]
+    assert b.host.create(99, ["a", "b", "c"], ListMachine()).last_index == 2
 
 
 @pytest.mark.parametrize(

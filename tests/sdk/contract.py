@@ -124,6 +124,10 @@ def many_keys(client: Concord) -> None:
     found = client.get_many([*items, "many/none"], consistency="stale").check()
     assert found.values == items
     assert found.missing == ["many/none"]
+    assert client.get_many(items, consistency="stale", max_age_ms=0).check().values == items
+    assert set(client.keys("many/", consistency="stale", max_age_ms=60_000)) <= set(items)
+    for entry in client.scan("many/", consistency="stale", max_age_ms=60_000):
+        assert items[entry.key] == entry.value
     assert list(client.keys("many/")) == sorted(items)
     assert {entry.key: entry.value for entry in client.scan("many/")} == items
     touched = client.touch_many([*items, "many/none"], 100)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 import pytest
 
-from concord import AsyncConcord
+from concord import AsyncConcord, LockLost
 from concord._async_held import AsyncLock
 from concord._settled import settled, undisturbed
 from concord._transports import AsyncStream, Request, Response
@@ -87,6 +87,40 @@ def test_a_cancelled_task_takes_no_lock_from_another() -> None:
         assert server.owner == "another"
 
     asyncio.run(main())
+
+
+class Unrenewable:
+    """Grants a lock, and fails to renew it on a defect that is no error of the package."""
+
+    def __init__(self, defect: Exception) -> None:
+        self._defect = defect
+
+    async def send(self, _: str, request: Request, _timeout_s: float) -> Response:
+        if request.target.endswith("/renew"):
+            raise self._defect
+        return ok({"fence": 1, "ttl": 1})
+
+    async def stream(self, base_url: str, request: Request, silence_s: float) -> AsyncStream:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_who_holds_a_lock_is_told_of_a_defect_that_keeps_it_from_being_renewed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    defect = RuntimeError("a defect")
+
+    async def main() -> None:
+        async with AsyncConcord(transport=Unrenewable(defect)) as client:
+            with pytest.raises(LockLost, match="the lock l is lost") as caught:
+                async with client.lock("l", ttl=1):
+                    await asyncio.Event().wait()
+            assert caught.value.__cause__ is defect
+
+    asyncio.run(main())
+    assert "the lock l is not kept any more" in caplog.text
 
 
 class Registry:

@@ -1,7 +1,9 @@
 """What is sent, and how many keys become few requests."""
 
+import asyncio
 import itertools
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
@@ -13,7 +15,7 @@ from concord import InvalidRequest, Put, _calls, _many
 from concord._calls import NO_CONDITION
 from concord._core import OwnWrites
 from concord._responses import Entry
-from concord._transports import Response
+from concord._transports import AsyncStream, Request, Response, Stream
 from concord._values import AS_STORED
 from gateway.data_limits import DataLimits
 from gateway.paths import Shape, key_in, parse
@@ -26,12 +28,12 @@ KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
     KEYS | st.sampled_from([".", "..", "bulk", "a/../b", "x/ttl", "x/touch", "%", "%2F", "a?b#c", "\x00", "/", "//"])
 )
 def test_the_gateway_reads_the_key_that_was_meant(key: str) -> None:
-    target = _calls.get(key, Any, "linearizable", None).request.target.partition("?")[0]
+    target = _calls.get(key, Any, _calls.LINEARIZABLE).request.target.partition("?")[0]
     parsed = parse("GET", target.encode())
     assert parsed.shape is Shape.KEY
     assert key_in(parsed, DataLimits()) == key
     for call, shape in (
-        (_calls.ttl(key, "linearizable", None), Shape.TTL),
+        (_calls.ttl(key, _calls.LINEARIZABLE), Shape.TTL),
         (_calls.touch(key, 1, NO_CONDITION), Shape.TOUCH),
         (_calls.increment(key, by=1, initial=0, ttl=None, minimum=None, maximum=None), Shape.INCREMENT),
     ):
@@ -43,7 +45,7 @@ def test_the_gateway_reads_the_key_that_was_meant(key: str) -> None:
 @pytest.mark.parametrize("key", ["", "\ud800"])
 def test_a_key_that_is_none_is_refused_before_anything_is_sent(key: str) -> None:
     with pytest.raises(concord.InvalidRequest):
-        _calls.get(key, Any, "linearizable", None)
+        _calls.get(key, Any, _calls.LINEARIZABLE)
 
 
 @pytest.mark.parametrize("value", [object(), "\ud800", {1j: 2}])
@@ -88,7 +90,7 @@ def test_a_batch_whose_values_are_too_large_for_one_answer_is_read_in_halves() -
         return ok({key: {"status": "ok", "value": key, "revision": 1} for key in keys})
 
     world = World(refused(413, "BATCH_TOO_LARGE"), told("a"), told("b"))
-    (batch,) = _many.get_batches(["a", "b", "a"], str, "linearizable", OwnWrites())
+    (batch,) = _many.get_batches(["a", "b", "a"], str, _calls.LINEARIZABLE, OwnWrites())
     plan = batch.plan()
     step = next(plan)
     try:
@@ -108,8 +110,83 @@ def test_keys_that_were_written_lately_are_not_read_stale() -> None:
     own = OwnWrites(keys_max=2)
     for key in ("a", "b", "c"):
         own.note([key], ok({}, etag='"3"'))
-    batches = list(_many.get_batches(["a", "b", "c"], Any, "stale", own))
+    batches = list(_many.get_batches(["a", "b", "c"], Any, _calls.freshness("stale", 50), own))
     assert [list(batch.keys) for batch in batches] == [["b", "c"], ["a"]]
+
+
+class Asked:
+    """A network in which nothing is found, and which remembers what was asked for."""
+
+    def __init__(self) -> None:
+        self.queries: list[dict[str, str]] = []
+
+    def send(self, _url: str, request: Request, _timeout_s: float) -> Response:
+        path, _, query = request.target.partition("?")
+        self.queries.append(dict(parse_qsl(query)))
+        return ok({} if path.endswith("/bulk/get") else [])
+
+    def stream(self, _url: str, _request: Request, _silence_s: float) -> Stream:
+        raise AssertionError("nobody watches")
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class AsyncAsked:
+    """The same for asyncio."""
+
+    def __init__(self) -> None:
+        self.asked = Asked()
+
+    async def send(self, url: str, request: Request, timeout_s: float) -> Response:
+        return self.asked.send(url, request, timeout_s)
+
+    async def stream(self, base_url: str, request: Request, silence_s: float) -> AsyncStream:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def check_ages(queries: list[dict[str, str]]) -> None:
+    """Four reads were asked for that may be 50 ms old, then one of any age."""
+    *bounded, unbounded = [(query.get("consistency"), query.get("max_age_ms")) for query in queries]
+    assert (bounded, unbounded) == ([("stale", "50")] * 4, ("stale", None))
+
+
+def test_lists_and_bulk_reads_may_be_so_old_and_no_older() -> None:
+    asked = Asked()
+    with concord.Concord(transport=asked, consistency="stale") as client:
+        client.get_many(["a"], max_age_ms=50)
+        assert list(client.keys(max_age_ms=50)) == []
+        assert list(client.scan(max_age_ms=50)) == []
+        assert len(list(client.pages(max_age_ms=50, limit=10))) == 1
+        client.get_many(["a"])
+        check_ages(asked.queries)
+        for read in (
+            client.keys,
+            client.scan,
+            client.pages,
+            lambda **told: iter(client.get_many(["a"], **told).errors),
+        ):
+            with pytest.raises(concord.InvalidRequest, match="max_age_ms: only for reads with consistency=stale"):
+                next(read(consistency="linearizable", max_age_ms=50))
+
+
+def test_lists_and_bulk_reads_of_asyncio_may_be_so_old_and_no_older() -> None:
+    async def main() -> None:
+        network = AsyncAsked()
+        async with concord.AsyncConcord(transport=network, consistency="stale") as client:
+            await client.get_many(["a"], max_age_ms=50)
+            assert [key async for key in client.keys(max_age_ms=50)] == []
+            assert [entry async for entry in client.scan(max_age_ms=50)] == []
+            assert len([page async for page in client.pages(max_age_ms=50, limit=10)]) == 1
+            await client.get_many(["a"])
+            check_ages(network.asked.queries)
+            with pytest.raises(concord.InvalidRequest, match="max_age_ms"):
+                await client.get_many(["a"], consistency="linearizable", max_age_ms=50)
+
+    asyncio.run(main())
 
 
 def test_each_key_is_in_one_place_of_a_result() -> None:
@@ -130,7 +207,7 @@ def test_values_are_told_as_they_are_stored_when_asked_so() -> None:
         "cursor": "more",
     }
     body = msgspec.json.encode(listed).replace(b"[1.5]", b"[ 1.50 ]")
-    page = _calls.list_entries("", AS_STORED, "", 10, "linearizable").decode(Response(200, {}, body))
+    page = _calls.list_entries("", AS_STORED, "", 10, _calls.LINEARIZABLE).decode(Response(200, {}, body))
     first, second = page.entries
     assert (bytes(first.value), first.content_type, first.ttl) == (b"[ 1.50 ]", "", 9)
     assert (second.value, second.content_type, second.revision) == (b"\x00\xff", "image/png", 4)

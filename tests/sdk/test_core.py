@@ -24,7 +24,7 @@ def write() -> Call[int]:
 
 
 def read(consistency: concord.Consistency = "linearizable") -> Call[concord.Entry[object] | None]:
-    return _calls.get("k", int, consistency, None)
+    return _calls.get("k", int, _calls.freshness(consistency, None))
 
 
 def test_a_write_has_one_idempotency_key_over_all_attempts_and_another_write_another() -> None:

@@ -147,7 +147,7 @@ def test_a_lease_that_cannot_be_renewed_is_lost(failure: concord.ConcordError) -
         clock.now += left_s
         raise failure
 
-    keeper = Keeper(Lease(0.01, 0.0), renew, clock, lost)
+    keeper = Keeper("it", Lease(0.01, 0.0), renew, clock, lost)
     assert lost.wait(10)
     keeper.stop()
 
@@ -163,7 +163,7 @@ def test_an_instance_is_kept_also_after_its_process_slept_over_its_time(slept_s:
             beaten.set()
 
     clock.now = slept_s
-    keeper = Keeper(Heartbeat(0.03, 0.0), beat, lambda: clock.now, lost)
+    keeper = Keeper("it", Heartbeat(0.03, 0.0), beat, lambda: clock.now, lost)
     for _ in range(1000):
         clock.now += 0.01
         if beaten.wait(0.001):
@@ -176,15 +176,20 @@ def test_an_instance_is_kept_also_after_its_process_slept_over_its_time(slept_s:
 
 def test_a_lease_that_is_stopped_is_not_lost() -> None:
     lost = threading.Event()
-    keeper = Keeper(Lease(30.0, 0.0), lambda _: None, Clock(), lost)
+    keeper = Keeper("it", Lease(30.0, 0.0), lambda _: None, Clock(), lost)
     keeper.stop()
     assert not lost.is_set()
 
 
 class Granting:
-    """A network in which every request is answered by a lock."""
+    """A network in which every request is answered by a lock, which cannot be renewed because of a `defect`."""
 
-    def send(self, _url: str, _request: Request, _timeout_s: float) -> Response:
+    def __init__(self, defect: Exception | None = None) -> None:
+        self._defect = defect
+
+    def send(self, _url: str, request: Request, _timeout_s: float) -> Response:
+        if self._defect is not None and request.target.endswith("/renew"):
+            raise self._defect
         return ok({"fence": 7, "ttl": 30})
 
     def stream(self, _url: str, _request: Request, _silence_s: float) -> Stream:
@@ -207,3 +212,20 @@ def test_who_slept_over_the_time_of_a_lock_is_told_at_the_next_look() -> None:
 
     with pytest.raises(concord.LockLost):
         sleep_over_it()
+
+
+def test_who_holds_a_lock_is_told_of_a_defect_that_keeps_it_from_being_renewed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world, defect = World(), RuntimeError("can't start new thread")
+    lock = Lock(Driver(world.core, Granting(defect)), "l", 1, None)
+
+    def hold() -> None:
+        with lock:
+            lock.lost.wait(10)
+
+    with pytest.raises(concord.LockLost, match="the lock l is lost") as caught:
+        hold()
+    assert caught.value.__cause__ is defect
+    assert "the lock l is not kept any more" in caplog.text
+    assert "can't start new thread" in caplog.text

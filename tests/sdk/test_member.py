@@ -202,6 +202,33 @@ def test_members_that_mean_different_clusters_take_no_part_and_say_why(tmp_path:
         two.wait_ready(0.1)
 
 
+@pytest.mark.parametrize("what", ["a fourth member", "groups"])
+def test_members_that_mean_the_same_hosts_of_placement_but_another_cluster_say_why(tmp_path: Path, what: str) -> None:
+    port = free_port()
+    first, second, third, fourth = (f"127.0.0.1:{port + number}" for number in range(4))
+    told: dict[str, Any] = {"join": [first, third], "groups": 3}
+    more = {"join": [first, third, fourth]} if what == "a fourth member" else {"groups": 4}
+    why = f"{port + 3}" if what == "a fourth member" else "groups=[34], this node groups=[34]: open all members"
+    with (
+        open_member(tmp_path / "first", listen=first, join=[second, third], groups=3) as one,
+        open_member(tmp_path / "second", listen=second, **(told | more)) as two,
+    ):
+        for db in (one, two):
+            with pytest.raises(StoreFailed, match=why) as caught:
+                db.wait_ready(20)
+            assert caught.value.code == "STORE_FAILED"
+    with ExitStack() as stack:  # nothing was decided, and what all mean now they mean for good
+        for name, own in (("first", first), ("second", second), ("third", third)):
+            db = stack.enter_context(open_member(tmp_path / name, listen=own, join=[first, second, third], groups=3))
+        db.wait_ready()
+    with (  # it asks nobody any more
+        open_member(tmp_path / "first", listen=first, join=[second, third], groups=3) as one,
+        pytest.raises(concord.Unavailable) as caught_alone,
+    ):
+        one.wait_ready(0.1)
+    assert "no word" not in str(caught_alone.value)
+
+
 def test_in_a_cluster_the_others_go_on_without_a_failed_member(tmp_path: Path, broken: set[Path]) -> None:
     port = free_port()
     addresses = [f"127.0.0.1:{port + number}" for number in range(3)]

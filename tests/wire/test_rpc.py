@@ -20,7 +20,7 @@ from tests.wire.support import (
     until,
 )
 from wire import Applied, Call, Code, Failure, Limits, Method, Notification, Peer, RpcClient, RpcServer
-from wire.frame import FAILURE, GOODBYE, REPLY
+from wire.frame import BUDGET_MS_MAX, FAILURE, GOODBYE, REPLY
 from wire.hello import Goodbye
 from wire.messages import ItemResult, OperationId, Put, PutItem, Status, WriteReply, WriteRequest
 from wire.methods import WRITE
@@ -184,7 +184,8 @@ def test_a_request_over_the_frame_limit_never_leaves_and_a_reply_over_it_is_repl
             call = it.keep("x")
             await until(lambda: it.kept)
             it.kept[0].reply(Text("x", bytes(10_000)))
-            assert (await failure_of(call)).code is Code.INTERNAL
+            failure = await failure_of(call)
+            assert (failure.code, failure.applied) == (Code.TOO_LARGE, Applied.UNKNOWN)
             assert (await it.echo("alive")).text == "alive"
 
     run(scenario())
@@ -605,3 +606,9 @@ def test_a_client_wants_host_and_port(address: str) -> None:
 def test_a_limit_is_positive(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Limits(**{name: 0})
+
+
+def test_a_call_may_not_take_longer_than_a_frame_can_tell() -> None:
+    assert Limits(call_timeout_s_max=BUDGET_MS_MAX / 1000).call_timeout_s_max * 1000 == BUDGET_MS_MAX
+    with pytest.raises(ValueError, match=f"call_timeout_s_max: .* {BUDGET_MS_MAX} ms"):
+        Limits(call_timeout_s_max=BUDGET_MS_MAX / 1000 + 1)
