@@ -46,11 +46,11 @@ class Channel:
         self._others = others
         self._address = address
 
-    def call(self, *_: object) -> "asyncio.Future[NodeStatus]":
+    def call(self, *_: object) -> "asyncio.Future[Any]":
         if self._address in self._others.asked:
             self._others.asked_again[self._address].set()
         self._others.asked.append(self._address)
-        answer: asyncio.Future[NodeStatus] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         said = self._others.there.get(self._address)
         if said is None:
             answer.set_exception(RpcError(not_applied(Code.UNAVAILABLE, "it is not there")))
