@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Receive
@@ -44,6 +44,8 @@ class Request:
     """
 
     __slots__ = (
+        "_contradictory",
+        "_headers",
         "_limits",
         "_receive",
         "_reserved",
@@ -63,6 +65,8 @@ class Request:
         self.place = place
         self.has_read = False
         self.started_at = started_at
+        self._headers: dict[bytes, bytes] | None = None
+        self._contradictory: Collection[bytes] = ()
         self._scope = scope
         self._receive = receive
         self._limits = limits
@@ -84,12 +88,12 @@ class Request:
         Raises:
             ApiError: INVALID_REQUEST: it is given twice, and not the same.
         """
-        value = None
-        for found, given in self._scope["headers"]:
-            if found == name:
-                if value is not None and given != value:
-                    raise invalid(f"{name.decode()}: the header is given twice, with different values")
-                value = given
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = self._by_name()
+        value = headers.get(name)
+        if value is not None and name in self._contradictory:
+            raise invalid(f"{name.decode()}: the header is given twice, with different values")
         return value
 
     def first(self, name: bytes) -> bytes | None:
@@ -146,11 +150,11 @@ class Request:
                 REQUEST_TIMEOUT; INVALID_REQUEST when it is encoded or ended before it was whole; UNAUTHORIZED when the
                 token was revoked or has expired while it came in.
         """
-        for name, value in self._scope["headers"]:
-            if name == b"content-length" and value.isdigit():
-                self._hold(int(value) if len(value) <= 18 else sys.maxsize)
-            elif name == b"content-encoding" and value.strip().lower() not in _AS_IT_IS:
-                raise invalid("content-encoding: only identity is supported, send the body as it is")
+        length, encoding = self.header(b"content-length"), self.header(b"content-encoding")
+        if length is not None and length.isdigit():
+            self._hold(int(length) if len(length) <= 18 else sys.maxsize)
+        if encoding is not None and encoding.strip().lower() not in _AS_IT_IS:
+            raise invalid("content-encoding: only identity is supported, send the body as it is")
         try:
             async with asyncio.timeout_at(self.started_at + body_due_s(self._limits, 0)) as patience:
                 body = await self._read(patience)
@@ -167,6 +171,13 @@ class Request:
         """Return when the client has closed its connection. Only after its body was read."""
         while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - the server tells only who asks
             await asyncio.sleep(_DISCONNECT_POLL_S)  # a server may repeat the empty end of the body
+
+    def _by_name(self) -> dict[bytes, bytes]:
+        given = list(self._scope["headers"])
+        headers = dict(given)
+        if len(headers) < len(given):
+            self._contradictory = {name for name, value in given if headers[name] != value}
+        return headers
 
     async def _read(self, patience: asyncio.Timeout) -> bytes:
         chunks: list[bytes] = []

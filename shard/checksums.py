@@ -90,15 +90,12 @@ class Checksums:
 
         When there is one, tell `landed` once the entry's outcome is known.
         """
-        if self._under_way or self._scheduler.time() < self._not_before_s:
+        if self._under_way or (self._verdict is None and not self._is_due()):
             return 0, None
-        if self._verdict is not None:
-            self._under_way = True
-            return 0, self._verdict
-        if not self._is_due():
+        if self._scheduler.time() < self._not_before_s:
             return 0, None
         self._under_way = True
-        return HASH_VERSION, None
+        return (HASH_VERSION, None) if self._verdict is None else (0, self._verdict)
 
     def landed(self, *, committed: bool) -> None:
         """The outcome of an entry that `take` gave something to; what did not come to be is given again, later."""
@@ -116,9 +113,9 @@ class Checksums:
         if self._open_index or self._wanted:
             return not self._open_index
         every, machine = self._pace.entries, self._machine
-        if not every or len(self._replica.replicas) == 1:
-            return False  # a single replica has nobody to compare with
         passed = self._replica.last_index - self._counted_from
+        if not every or passed < every or len(self._replica.replicas) == 1:
+            return False  # a single replica has nobody to compare with
         # With many keys it is done less often, so that it always costs the same share of what the entries cost.
         return passed >= max(every, machine.keys, machine.size_bytes // _BYTES_LIKE_A_KEY)
 

@@ -29,7 +29,10 @@ def unknown(outcome: Unknown) -> Failure:
 
 def all_elsewhere(results: list[ItemResult]) -> bool:
     """Whether there are items and none of them belongs to this group."""
-    return bool(results) and all(item.status == Status.WRONG_GROUP for item in results)
+    for item in results:
+        if item.status is not Status.WRONG_GROUP:
+            return False
+    return bool(results)
 
 
 def wrong_group(epoch: int) -> Failure:

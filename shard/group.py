@@ -253,7 +253,7 @@ class GroupService:
         if not self._leading:
             return
         self._reads.begin_round()
-        while self._may_propose() and self._propose():
+        while self._may_propose() and self._propose() and self._queue:
             pass
         self._arm_sweep()
 
@@ -279,6 +279,8 @@ class GroupService:
         return True
 
     def _take_writes(self) -> list[WriteCall]:
+        if not self._queue:
+            return []
         now_s = self._scheduler.time()
         taken = self._queue.take(self._limits.entry_operations_max, self._limits.entry_bytes_max)
         expired = [call for call in taken if call.deadline <= now_s]
@@ -345,8 +347,9 @@ class GroupService:
 
     def _arm_sweep(self) -> None:
         """Look at deadlines, and at an ownership that could not be logged, as long as there are any."""
-        waiting = self._flights or self._queue or self._reads or self._lock_waits or (self._leading and self._assigned)
-        if self._sweep_timer is None and waiting:
+        if self._sweep_timer is not None:
+            return
+        if self._flights or self._queue or self._reads or self._lock_waits or (self._leading and self._assigned):
             self._sweep_timer = self._scheduler.call_later(self._limits.sweep_interval_s, self._sweep)
 
     def _sweep(self) -> None:
