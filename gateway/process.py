@@ -14,6 +14,7 @@ from gateway.running import serving
 from gateway.settings import GatewaySettings
 from process.address import format_address
 from process.logs import configure
+from process.memory import move_into_huge_pages
 from process.settings import SettingsError, load
 from wire import TlsConfigError
 from wire.otel import set_up
@@ -65,7 +66,8 @@ async def _run(settings: GatewaySettings, tracer: Tracer | None) -> None:
 
 
 def _calm_collector() -> None:
-    """Keep what was made at the start out of every collection, and collect seldom: pauses show as tail latency."""
+    """Keep what was made at the start together and out of every collection, and collect seldom: pauses show as tail latency."""
     gc.collect()
     gc.freeze()
+    move_into_huge_pages()
     gc.set_threshold(GC_THRESHOLD, 20, 50)

@@ -5,6 +5,6 @@ Nothing here knows of keys, groups or messages. What the others import is in the
 - `clock`, `tasks`, `backoff`: time that can be handed in, work that goes on beside everything else, how long to pause after failures
 - `settings`, `logs`: flags, environment and file as one struct; what happens, a line each
 - `histogram`, `exposition`, `metrics_server`: figures, figures as Prometheus' text, and the listener that serves them
-- `address`, `listener`, `descriptors`, `memory`: `host:port`, binding and accepting, and what is asked of the system
+- `address`, `listener`, `descriptors`, `memory`: `host:port`, binding and accepting, what is asked of the system
 - `lazy`: the door of a room whose modules are loaded when they are asked for
 """

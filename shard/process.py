@@ -13,7 +13,7 @@ import uvloop
 
 from process.listener import InsecureBindError
 from process.logs import configure
-from process.memory import give_large_buffers_back
+from process.memory import give_large_buffers_back, move_into_huge_pages
 from process.settings import SettingsError, load
 from raft import DataDirectory, StorageError, describe_storage_error
 from shard.running import check_certificate, running
@@ -73,6 +73,7 @@ async def _run(settings: NodeSettings, directory: DataDirectory, tracer: Tracer 
     async with running(settings, directory, refuse, tracer) as node:
         gc.collect()
         gc.freeze()
+        move_into_huge_pages()
         logger.info("node %s of %s listens on %s", settings.id, settings.cluster, node.address)
         if node.metrics_address:
             logger.info("figures at http://%s/metrics", node.metrics_address)
