@@ -154,7 +154,9 @@ class Cluster:
         async def send(part: Part) -> Sequence[Outcome]:
             nonlocal observed
             request = ReadRequest(part.group, [keys[position] for position in part.positions], consistency)
-            reply = await self._read_part(request, deadline, bytes_max)
+            reply = await (
+                self._read_part(request, deadline, bytes_max) if len(keys) > 1 else self._read_once(request, deadline)
+            )
             observed = Observed(part.group, reply.revision, max(observed.age_ms, reply.age_ms))
             return reply.results
 
@@ -212,12 +214,16 @@ class Cluster:
         finally:
             self._ids.end(group, begun)
 
+    def _read_once(self, request: ReadRequest, deadline: float) -> Awaitable[ReadReply]:
+        """Read one group's keys, all of whose values have to fit into one answer."""
+        if request.consistency is Consistency.STALE:
+            return self._caller.to_any(request.group, READ, request, deadline)
+        return self._caller.to_leader(request.group, READ, request, deadline, write=False)
+
     async def _read_part(self, request: ReadRequest, deadline: float, bytes_max: int) -> ReadReply:
         """Read one group's keys; in halves when all of their values do not fit into one answer."""
         try:
-            if request.consistency is Consistency.STALE:
-                return await self._caller.to_any(request.group, READ, request, deadline)
-            return await self._caller.to_leader(request.group, READ, request, deadline, write=False)
+            return await self._read_once(request, deadline)
         except RpcError as error:
             if error.failure.code is not Code.TOO_LARGE or len(request.keys) == 1:
                 raise

@@ -9,7 +9,7 @@ because keys may hold any character (see paths.py) and because it costs half of 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -118,20 +118,24 @@ class Dispatcher:
             else:
                 self._by_shape.setdefault(route.shape, {})[route.method] = entry
 
-    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request (ASGI)."""
         if self.admission.is_full and scope["raw_path"] not in self._always:
-            # Refusing takes from those who are served, so it has to be cheap: no parsing, no new bytes.
-            self._on_refused("gateway")
-            self._unmatched.count(_FULL.status)
-            await self._hold_back()
-            await send(_FULL_HEAD if await discard_body(scope, receive) else _FULL_CLOSING_HEAD)
-            await send(_FULL_BODY)
-            return
+            return self._refuse(scope, receive, send)
         if self._tracer is None:
-            await self._respond(scope, receive, send, NO_SPAN)
-            return
-        with RequestSpan(self._tracer, scope) as span:
+            return self._respond(scope, receive, send, NO_SPAN)
+        return self._respond_within_span(self._tracer, scope, receive, send)
+
+    async def _refuse(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Say that the gateway is full. It takes from those who are served, so it has to be cheap: no parsing, no new bytes."""
+        self._on_refused("gateway")
+        self._unmatched.count(_FULL.status)
+        await self._hold_back()
+        await send(_FULL_HEAD if await discard_body(scope, receive) else _FULL_CLOSING_HEAD)
+        await send(_FULL_BODY)
+
+    async def _respond_within_span(self, tracer: Tracer, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        with RequestSpan(tracer, scope) as span:
             await self._respond(scope, receive, send, span)
 
     async def _respond(self, scope: HTTPScope, receive: Receive, send: Send, span: RequestSpan | NoSpan) -> None:
