@@ -28,6 +28,7 @@ from gateway.requests import ClientGoneError, Request, discard_body
 from gateway.routes import Handler, Route, Verb
 from gateway.spans import NO_SPAN, NoSpan, RequestSpan
 from gateway.throttle import RefusalPace
+from process.patience import Patience
 from wire.tracing import Tracer
 
 _log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Dispatcher:
         self._tracer = tracer
         self._guard = guard
         self._limits = limits
+        self._patience = Patience()
         self.admission = Admission(limits, metrics.refused)
         self._aside = Admission(_UNLIMITED)  # of the routes that are always admitted
         self._by_shape: dict[Shape, dict[str, _Entry]] = {}
@@ -177,7 +179,14 @@ class Dispatcher:
             under.turned_away = True
             under.place = (self._aside if entry.route.always else self.admission).enter(self._party(scope))
             under.turned_away = False
-            request = Request(scope, receive, self._limits, under.place, asyncio.get_running_loop().time())
+            request = Request(
+                scope,
+                receive,
+                self._limits,
+                under.place,
+                patience=self._patience,
+                started_at=asyncio.get_running_loop().time(),
+            )
             if self._trail is None:
                 return await self._handle(entry, target, request)
             return await self._trail.follow(entry.route, request, partial(self._handle, entry, target, request))

@@ -11,6 +11,7 @@ from gateway.access import Access, nobody
 from gateway.data_limits import DataLimits
 from gateway.errors import ApiCode, ApiError, invalid
 from gateway.limits import HttpLimits, Place, body_due_s
+from process.patience import Patience, Wait
 from wire.messages import Consistency
 
 DISCARD_BYTES = 64 << 10
@@ -40,6 +41,7 @@ class Request:
         receive: the ASGI channel that the body comes through.
         limits: what is allowed.
         place: its place among those under way.
+        patience: what ends the wait for its body.
         started_at: when it arrived, on the event loop's clock.
     """
 
@@ -47,6 +49,7 @@ class Request:
         "_contradictory",
         "_headers",
         "_limits",
+        "_patience",
         "_receive",
         "_reserved",
         "_scope",
@@ -58,7 +61,16 @@ class Request:
         "started_at",
     )
 
-    def __init__(self, scope: HTTPScope, receive: Receive, limits: HttpLimits, place: Place, started_at: float) -> None:
+    def __init__(
+        self,
+        scope: HTTPScope,
+        receive: Receive,
+        limits: HttpLimits,
+        place: Place,
+        *,
+        patience: Patience,
+        started_at: float,
+    ) -> None:
         self.key = ""
         self.name = ""
         self.access: Access = nobody()
@@ -70,6 +82,7 @@ class Request:
         self._scope = scope
         self._receive = receive
         self._limits = limits
+        self._patience = patience
         self._reserved = 0
 
     @property
@@ -156,8 +169,8 @@ class Request:
         if encoding is not None and encoding.strip().lower() not in _AS_IT_IS:
             raise invalid("content-encoding: only identity is supported, send the body as it is")
         try:
-            async with asyncio.timeout_at(self.started_at + body_due_s(self._limits, 0)) as patience:
-                body = await self._read(patience)
+            with self._patience.until(self.started_at + body_due_s(self._limits, 0)) as wait:
+                body = await self._read(wait)
         except TimeoutError:
             # The rest of the body would be taken for the next request, so this one is the connection's last.
             raise ApiError(
@@ -179,7 +192,7 @@ class Request:
             self._contradictory = {name for name, value in given if headers[name] != value}
         return headers
 
-    async def _read(self, patience: asyncio.Timeout) -> bytes:
+    async def _read(self, wait: Wait) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -199,7 +212,7 @@ class Request:
                 self.has_read = True
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
-            patience.reschedule(self.started_at + body_due_s(self._limits, size))
+            wait.due = self.started_at + body_due_s(self._limits, size)
 
     def _hold(self, size: int) -> None:
         if size > self._limits.body_bytes:

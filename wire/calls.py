@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from process.sweep import Sweep
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.frame import REPLY, Frame
 from wire.rpc import UNDECODABLE, Method, decode_failure, maybe_applied, not_applied
-from wire.sweep import Sweep
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import math
 import time
 from typing import Any
 
+from process.sweep import Sweep
 from wire.connection import Connection
 from wire.errors import Code, Failure
 from wire.frame import (
@@ -27,7 +28,6 @@ from wire.frame import (
 from wire.hello import MAGIC, RefusedError, read_hello
 from wire.rpc import UNDECODABLE, Call, MethodFigures, Peer, encode, maybe_applied, not_applied
 from wire.service import Service
-from wire.sweep import Sweep
 from wire.tls import Identity, check_cluster, read_identity
 from wire.tracing import TRACE_BYTES
 

@@ -1,8 +1,8 @@
-"""Deadlines of many calls with one timer.
+"""Deadlines of many things with one timer.
 
-A timer for each call would cost more than the call. Here one timer is set to the earliest deadline known; when it rings,
-the owner looks through its open calls once and says when the next one is due. With equal timeouts and quick answers
-the calls it was set for are long gone, so a search happens about once in a timeout, not once in a call.
+A timer for each call or request would cost more than what it is for. Here one timer is set to the earliest deadline known; when
+it rings, the owner looks through what is open once and says when the next one is due. With equal timeouts and quick answers
+what it was set for is long gone, so a search happens about once in a timeout, not once in a call.
 """
 
 import asyncio
