@@ -95,7 +95,9 @@ class Locks:
         asked = decode(_acquire, body)
         deadline, wait_until = request.deadline(), request.started_at + asked.wait_ms / 1000
         ttl_ms = milliseconds(asked.ttl, "ttl", request.limits)
-        operation = AcquireLock(request.key, asked.owner, ttl_ms, int(asked.wait_ms))
+        operation = AcquireLock(
+            request.key, asked.owner, ttl_ms, int(asked.wait_ms), request=self._cluster.name_request()
+        )
         outcomes = await self._cluster.write(
             operation, deadline
         )  # its owner makes a retry harmless, and has the truth of now
@@ -137,14 +139,14 @@ class Locks:
             raise
         if result is not None and result.status is Status.OK:
             return result
-        return await self._write(LeaveQueue(asked.name, asked.owner), deadline)
+        return await self._write(LeaveQueue(asked.name, asked.owner, asked.request), deadline)
 
     async def _await_turn(self, asked: AcquireLock, until: float, renew: Callable[[], object]) -> ItemResult | None:
         """The result once there is one, None when the time is up; `renew` is asked in between and may refuse."""
         clock = asyncio.get_running_loop().time
         while (left_ms := int((until - clock()) * 1000)) > 0:
             try:
-                result = await self._cluster.await_lock(asked.name, asked.owner, min(left_ms, WAIT_MS), until)
+                result = await self._cluster.await_lock(asked, min(left_ms, WAIT_MS), until)
             except RpcError:
                 await asyncio.sleep(min(0.05, left_ms / 1000))  # no leader at present: the place in the queue is kept
                 continue
@@ -156,12 +158,14 @@ class Locks:
         return None
 
     async def _give_up(self, asked: AcquireLock) -> None:
-        """The client is gone: leave the queue, and give back what was handed over meanwhile."""
+        """The client is gone: leave the queue, and give back what was handed over meanwhile.
+
+        Not what a later request of the owner has: the client that hung up may have asked again.
+        """
         deadline = asyncio.get_running_loop().time() + _ASIDE_S
+        left = LeaveQueue(asked.name, asked.owner, asked.request, gives_back=True)
         with contextlib.suppress(ApiError):  # else the place in the queue, or the lock, expires by itself
-            result = await self._write(LeaveQueue(asked.name, asked.owner), deadline)
-            if result.status is Status.OK:
-                await self._write(ReleaseLock(asked.name, asked.owner, result.revision), deadline)
+            await self._write(left, deadline)
 
     def _do_aside(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -31,8 +31,9 @@ ABOUT = _ABOUT.format(bare=" ".join(f"`{status}`: {text}" for status, text in HT
 
 DESCRIPTIONS = {
     "lock_acquire": "May be sent again: an owner that holds the lock gets the same fence, and its time begins anew; one that waits "
-    "keeps its place. A client that hangs up while it waits gives the owner's place up, and the lock if it has just got it: have one "
-    "request of an owner under way at a time, or another owner for each. `wait_ms` counts beside the time of `X-Concord-Timeout-Ms`, which is for the cluster's answers. "
+    "keeps its place, which is the latest request's then. A client that hangs up while it waits gives up its place, and the lock if it has just got "
+    "it, but neither the place of a later request of the owner nor a lock that another one was told of. `wait_ms` counts beside the time of "
+    "`X-Concord-Timeout-Ms`, which is for the cluster's answers. "
     "`Idempotency-Key` has no meaning here.",
     "lock_renew": "May be sent again: the time is set, not added. A lock that is not held under this fence is a `409`. "
     "`Idempotency-Key` has no meaning here.",

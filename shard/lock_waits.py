@@ -36,7 +36,7 @@ class LockWaits:
         waiting = self._waiting.pop((asked.name, asked.owner), None)
         if waiting is not None:
             self._answer(waiting[1])
-        if self._machine.lock(asked.name, asked.owner).status is not Status.QUEUED:
+        if self._machine.lock(asked.name, asked.owner, asked.request).status is not Status.QUEUED:
             self._answer(call)
         elif len(self._waiting) >= self._limit:
             self._fail(call, failures.overloaded(retry_after_ms))
@@ -62,7 +62,8 @@ class LockWaits:
             self._answer(waiting[1])
 
     def _answer(self, call: AwaitLockCall) -> None:
-        result = self._machine.lock(call.request.name, call.request.owner)
+        asked = call.request
+        result = self._machine.lock(asked.name, asked.owner, asked.request)
         if result.status is Status.WRONG_GROUP:
             self._fail(call, failures.wrong_group(self._map_epoch()))
         else:

@@ -31,7 +31,7 @@ from shard.embedded.machine import SoleMachine
 from shard.embedded.trouble import Trouble, TroubleError
 from shard.embedded.turns import Ticket, Turns
 from shard.machine import Entry, Page, Record, decode, encode
-from wire.messages import NEVER, ItemResult, Operation, OperationId, Put, Status, WatchEvent, WriteReply
+from wire.messages import NEVER, AcquireLock, ItemResult, Operation, OperationId, Put, Status, WatchEvent, WriteReply
 from wire.positions import Position
 
 T = TypeVar("T")
@@ -253,29 +253,29 @@ class Engine:
 
     # --- waiting for locks
 
-    def await_lock(self, name: str, owner: str, wait_s: float) -> ItemResult:
-        """How it stands with an owner that waits for a lock, as soon as it has it, or after `wait_s`.
+    def await_lock(self, asked: AcquireLock) -> ItemResult:
+        """How it stands with a request that waits for a lock, as soon as its owner has it, or after `wait_ms`.
 
         Raises:
             TroubleError: OVERLOADED: as many wait as may; or it is closed or broken.
         """
-        place = (name, owner)
+        place = (asked.name, asked.owner)
         with self.state:
             self.check()
-            result = self.machine.lock(name, owner)
+            result = self.machine.lock(asked.name, asked.owner, asked.request)
             if result.status is not Status.QUEUED:
                 return result
             if len(self._lock_waits) >= self.limits.lock_waits:
                 raise TroubleError(Trouble.OVERLOADED, f"{self.limits.lock_waits} wait for locks already")
             event = self._lock_waits[place] = threading.Event()
         try:
-            event.wait(wait_s)
+            event.wait(asked.wait_ms / 1000)
         finally:
             with self.state:
                 self._lock_waits.pop(place, None)
         with self.state:
             self.check()
-            return self.machine.lock(name, owner)
+            return self.machine.lock(asked.name, asked.owner, asked.request)
 
     def _granted(self, name: str, owner: str) -> None:
         event = self._lock_waits.get((name, owner))

@@ -31,7 +31,8 @@ class MachineCluster(FakeCluster):
         if isinstance(request, AwaitLockRequest):
             self.calls.append((node, request))
             self._check_leader(node, request.group)
-            return WriteReply([self.machines[request.group].lock(request.name, request.owner)], self.index)
+            result = self.machines[request.group].lock(request.name, request.owner, request.request)
+            return WriteReply([result], self.index)
         return super().handle(node, request)
 
     def _write(self, request: WriteRequest) -> WriteReply:

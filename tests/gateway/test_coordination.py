@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 
-from tests.gateway.double import Client, Reply, run, until
+from tests.gateway.double import NOT_LEADER, Client, Fault, Reply, run, until
 from tests.gateway.machines import MachineCluster
-from wire.messages import AwaitLockRequest, LeaveQueue, WriteRequest
+from wire.messages import AcquireLock, AwaitLockRequest, LeaveQueue, ReleaseLock, WriteRequest
+
+T = TypeVar("T")
 
 LOCK = "/api/v1/locks/orders%2F7"
 
@@ -24,6 +27,10 @@ def play(scenario: Callable[[Client, MachineCluster], Awaitable[None]]) -> None:
 
 async def post(client: Client, path: str, body: object = None, gone: asyncio.Event | None = None) -> Reply:
     return await client.send("POST", "/api/v1" + path, body, gone=gone)
+
+
+def written(cluster: MachineCluster, kind: type[T]) -> list[T]:
+    return [one.operation for one in cluster.requests(WriteRequest) if isinstance(one.operation, kind)]
 
 
 # --- transactions
@@ -259,7 +266,100 @@ def test_who_goes_away_while_waiting_leaves_the_queue() -> None:
         await asyncio.sleep(0.02)
         gone.set()
         assert (await waiting).status == 0
-        await until(lambda: any(isinstance(one.operation, LeaveQueue) for one in cluster.requests(WriteRequest)))
+        await until(lambda: bool(written(cluster, LeaveQueue)))
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
+
+    play(scenario)
+
+
+PATIENT = {"owner": "b", "ttl": 60, "wait_ms": 20_000}
+
+
+async def queued(client: Client, cluster: MachineCluster, gone: asyncio.Event | None = None) -> "asyncio.Task[Reply]":
+    """A request of b that waits in the queue of the lock l."""
+    asked = len(written(cluster, AcquireLock))
+    waiting = asyncio.create_task(post(client, "/locks/l/acquire", PATIENT, gone))
+    await until(lambda: len(written(cluster, AcquireLock)) > asked)
+    return waiting
+
+
+def test_who_hangs_up_leaves_a_later_request_of_the_same_owner_in_the_queue() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        first = await queued(client, cluster, gone)
+        again = await queued(client, cluster)
+        gone.set()
+        await first
+        await until(lambda: bool(written(cluster, LeaveQueue)))
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        reply = await asyncio.wait_for(again, 10)
+        assert reply.status == 200
+        assert (
+            await post(client, "/locks/l/renew", {"owner": "b", "fence": reply.data["fence"], "ttl": 60})
+        ).status == 200
+
+    play(scenario)
+
+
+def test_who_hangs_up_does_not_take_the_lock_from_a_later_request_that_was_told_it_has_it() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        first = await queued(client, cluster, gone)
+        cluster.faults.append(Fault(NOT_LEADER, times=1 << 30, request=AwaitLockRequest))  # it is not told
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        again = await post(client, "/locks/l/acquire", PATIENT)
+        assert again.status == 200
+        gone.set()
+        await first
+        await until(lambda: bool(written(cluster, LeaveQueue)))
+        assert (
+            await post(client, "/locks/l/renew", {"owner": "b", "fence": again.data["fence"], "ttl": 60})
+        ).status == 200
+
+    play(scenario)
+
+
+def test_who_hangs_up_just_as_it_gets_the_lock_gives_it_back_by_one_write() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        first = await queued(client, cluster, gone)
+        cluster.faults.append(Fault(NOT_LEADER, times=1 << 30, request=AwaitLockRequest))  # it is not told
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        gone.set()
+        await first
+        await until(lambda: bool(written(cluster, LeaveQueue)))
+        assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
+        assert [one.owner for one in written(cluster, ReleaseLock)] == ["a"]
+
+    play(scenario)
+
+
+def test_all_requests_of_an_owner_are_told_that_it_has_the_lock_and_none_that_goes_takes_it_away() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        waiting = [await queued(client, cluster), await queued(client, cluster), await queued(client, cluster, gone)]
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        replies = await asyncio.gather(*waiting[:2])
+        gone.set()
+        await waiting[2]
+        fences = {reply.data["fence"] for reply in replies}
+        assert len(fences) == 1
+        assert (await post(client, "/locks/l/renew", {"owner": "b", "fence": fences.pop(), "ttl": 60})).status == 200
+
+    play(scenario)
+
+
+def test_a_later_request_of_an_owner_that_does_not_wait_gives_its_place_up() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        first = await queued(client, cluster)
+        assert (await post(client, "/locks/l/acquire", {"owner": "b", "ttl": 60})).status == 409
+        assert (await asyncio.wait_for(first, 10)).status == 409
         await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
         assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
 
