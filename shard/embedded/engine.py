@@ -31,6 +31,7 @@ from shard.embedded.machine import SoleMachine
 from shard.embedded.trouble import Trouble, TroubleError
 from shard.embedded.turns import Ticket, Turns
 from shard.machine import Entry, Page, Record, decode, encode
+from shard.waiters import Place, Waiters
 from wire.messages import NEVER, AcquireLock, ItemResult, Operation, OperationId, Put, Status, WatchEvent, WriteReply
 from wire.positions import Position
 
@@ -88,7 +89,7 @@ class Engine:
         self._trouble: TroubleError | None = None
         self._upkeep: Helper | None = None
         self._feed = Feed(machine)
-        self._lock_waits: dict[tuple[str, str], threading.Event] = {}
+        self._lock_waits: Waiters[threading.Event] = Waiters()
         machine.on_granted(self._granted)
         _opened.add(self)
 
@@ -197,7 +198,7 @@ class Engine:
     def _wake_all(self) -> None:
         """Whoever waits for changes or for a lock has to look how it stands."""
         self._feed.wake_all()
-        for event in list(self._lock_waits.values()):
+        for _, event in self._lock_waits.every():
             event.set()
 
     def _wake_upkeep(self) -> None:
@@ -259,7 +260,7 @@ class Engine:
         Raises:
             TroubleError: OVERLOADED: as many wait as may; or it is closed or broken.
         """
-        place = (asked.name, asked.owner)
+        place = Place(asked.name, asked.owner, asked.request)
         with self.state:
             self.check()
             result = self.machine.lock(asked.name, asked.owner, asked.request)
@@ -267,19 +268,19 @@ class Engine:
                 return result
             if len(self._lock_waits) >= self.limits.lock_waits:
                 raise TroubleError(Trouble.OVERLOADED, f"{self.limits.lock_waits} wait for locks already")
-            event = self._lock_waits[place] = threading.Event()
+            event = threading.Event()
+            self._lock_waits.add(place, event)
         try:
             event.wait(asked.wait_ms / 1000)
         finally:
             with self.state:
-                self._lock_waits.pop(place, None)
+                self._lock_waits.pop(place)
         with self.state:
             self.check()
             return self.machine.lock(asked.name, asked.owner, asked.request)
 
     def _granted(self, name: str, owner: str) -> None:
-        event = self._lock_waits.get((name, owner))
-        if event is not None:
+        for _, event in self._lock_waits.of_owner(name, owner):
             event.set()
 
     # --- watching

@@ -1,6 +1,7 @@
 """Requests of one owner for a lock of a store in this process: the end of one takes nothing from another."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -82,3 +83,23 @@ def test_who_is_interrupted_leaves_a_later_request_of_the_same_owner_in_the_queu
     store.release_lock("l", "x", held, TIMEOUT_S)
     again.join(TIMEOUT_S)
     store.renew_lock("l", "a", fences[0], 60, TIMEOUT_S)
+
+
+def test_all_threads_that_wait_as_one_owner_are_told_at_once(store: LocalStore) -> None:
+    held = store.acquire_lock("l", "x", 60, 0.0, TIMEOUT_S)
+    fences: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: fences.append(store.acquire_lock("l", "a", 60, 30.0, TIMEOUT_S)), daemon=True)
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + TIMEOUT_S
+    while len(store._engine._lock_waits) < len(threads):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    store.release_lock("l", "x", held, TIMEOUT_S)
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    assert len(fences) == len(threads)
+    assert len(set(fences)) == 1

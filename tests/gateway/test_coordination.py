@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import pytest
 
+from gateway import locks
+from gateway.caller import Pace
 from tests.gateway.double import NOT_LEADER, Client, Fault, Reply, run, until
-from tests.gateway.machines import MachineCluster
-from wire.messages import AcquireLock, AwaitLockRequest, LeaveQueue, ReleaseLock, WriteRequest
+from tests.gateway.machines import MachineCluster, WaitingCluster
+from wire.messages import LIMIT_WAIT_MS, AcquireLock, AwaitLockRequest, LeaveQueue, ReleaseLock, WriteRequest
 
 T = TypeVar("T")
 
@@ -274,6 +276,7 @@ def test_who_goes_away_while_waiting_leaves_the_queue() -> None:
 
 
 PATIENT = {"owner": "b", "ttl": 60, "wait_ms": 20_000}
+PATIENT_PACE = Pace(attempt_s=60)
 
 
 async def queued(client: Client, cluster: MachineCluster, gone: asyncio.Event | None = None) -> "asyncio.Task[Reply]":
@@ -352,6 +355,24 @@ def test_all_requests_of_an_owner_are_told_that_it_has_the_lock_and_none_that_go
         assert (await post(client, "/locks/l/renew", {"owner": "b", "fence": fences.pop(), "ttl": 60})).status == 200
 
     play(scenario)
+
+
+def test_two_requests_of_an_owner_that_wait_call_the_leader_once_each_and_do_not_answer_one_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "WAIT_MS", LIMIT_WAIT_MS)
+    cluster = WaitingCluster()
+
+    async def scenario(client: Client) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        waiting = [await queued(client, cluster), await queued(client, cluster)]
+        await until(lambda: cluster.waiting == len(waiting))
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        first, second = await asyncio.gather(*waiting)
+        assert (first.status, first.data["fence"]) == (200, second.data["fence"])
+        assert len(cluster.requests(AwaitLockRequest)) == len(waiting)
+
+    run(scenario, cluster, pace=PATIENT_PACE)
 
 
 def test_a_later_request_of_an_owner_that_does_not_wait_gives_its_place_up() -> None:
