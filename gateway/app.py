@@ -152,9 +152,10 @@ class Gateway:
         return trail
 
     def drain(self) -> None:
-        """Say not ready, and send watchers away: requests under way may finish."""
+        """Say not ready, and send watchers and who waits for a lock away: requests under way may finish."""
         self.health.draining = True
         self.hub.drain()
+        self._locks.drain()
 
     async def close(self) -> None:
         """Stop all of them, and close every channel."""

@@ -23,6 +23,7 @@ from process.backoff import Backoff
 from process.clock import Clock, Sleep, loop_time
 from wire.errors import Applied, Code, Failure, RpcError
 from wire.messages import (
+    AcquireLock,
     AwaitLockRequest,
     Consistency,
     ItemResult,
@@ -125,18 +126,22 @@ class Cluster:
             raise RpcError(_FORGOTTEN)
         return reply
 
-    async def await_lock(self, name: str, owner: str, wait_ms: int, deadline: float) -> ItemResult:
-        """Wait until a lock is handed to its waiter, at most `wait_ms`: OK, QUEUED or LOCKED, with a LockInfo.
+    def name_request(self) -> str:
+        """See `OperationIds.name_request`."""
+        return self._ids.name_request()
+
+    async def await_lock(self, asked: AcquireLock, wait_ms: int, deadline: float) -> ItemResult:
+        """Wait until a lock is handed to the request that queued for it, at most `wait_ms`: OK, QUEUED or LOCKED, with a LockInfo.
 
         Raises:
             RpcError: the group could not say.
         """
 
         async def send(part: Part) -> Sequence[Outcome]:
-            request = AwaitLockRequest(part.group, name, owner, wait_ms)
+            request = AwaitLockRequest(part.group, asked.name, asked.owner, wait_ms, asked.request)
             return (await self._caller.to_leader(part.group, AWAIT_LOCK, request, deadline, write=False)).results
 
-        [outcome] = await self._route([name], send, deadline)
+        [outcome] = await self._route([asked.name], send, deadline)
         if isinstance(outcome, Failure):
             raise RpcError(outcome)
         return outcome

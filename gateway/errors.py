@@ -140,9 +140,9 @@ MEANINGS: dict[ApiCode, Meaning] = {
     ApiCode.CLUSTER_UNAVAILABLE: Meaning(
         503,
         retryable=True,
-        text="No leader, no quorum, the cluster or the gateway has as much under way as it allows, or tokens could not be "
-        "confirmed: nothing was applied. See Retry-After.",
-        advice="Wait as long as Retry-After says, then send it again.",
+        text="No leader, no quorum, the cluster or the gateway has as much under way as it allows, the gateway stops, or tokens "
+        "could not be confirmed: nothing was applied. See Retry-After.",
+        advice="Wait as long as Retry-After says, then send it again; to another gateway if this one stops.",
     ),
     ApiCode.TIMEOUT: Meaning(
         504,

@@ -1,8 +1,8 @@
 """Locks with fencing tokens: `/locks/{name}/acquire`, `renew`, `release`.
 
 The queue is in the group of the name. A gateway only waits beside it, by one call that the leader answers when the lock is
-handed on, and steps out of the queue when its client has waited long enough or is gone. The deadline of the request is for what the
-cluster has to answer, and does not shorten the wait: a client that wants an answer sooner asks for a shorter one.
+handed on, and steps out of the queue when its client has waited long enough or is gone, or the gateway stops. The deadline of the request
+is for what the cluster has to answer, and does not shorten the wait: a client that wants an answer sooner asks for a shorter one.
 """
 
 import asyncio
@@ -37,7 +37,12 @@ from wire.messages import (
 LIMIT_LOCK_S = LIMIT_LOCK_MS // 1000
 WAIT_MS = 700  # of one call to a leader: well under the time that an attempt may take
 _PAUSE_S = 0.005  # between two such calls, should a leader answer at once
-_ASIDE_S = 5.0  # for stepping out of the queue behind a client's back
+_ASIDE_S = 5.0  # for stepping out of the queue behind a client's back, or when the gateway stops
+
+_SENT_AWAY = "the gateway stops; the owner has left the lock's queue: ask another gateway"
+_STILL_QUEUED = (
+    "the wait is over, but whether the owner has left the lock's queue is not known: it may get the lock yet"
+)
 
 T = TypeVar("T")
 
@@ -87,6 +92,7 @@ class Locks:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._aside: set[asyncio.Task[None]] = set()
+        self._draining = asyncio.Event()
 
     async def acquire(self, request: Request) -> Answer:
         """`POST /locks/{name}/acquire`: 409 with the holder when another has it, at once or after `wait_ms`."""
@@ -95,7 +101,9 @@ class Locks:
         asked = decode(_acquire, body)
         deadline, wait_until = request.deadline(), request.started_at + asked.wait_ms / 1000
         ttl_ms = milliseconds(asked.ttl, "ttl", request.limits)
-        operation = AcquireLock(request.key, asked.owner, ttl_ms, int(asked.wait_ms))
+        operation = AcquireLock(
+            request.key, asked.owner, ttl_ms, int(asked.wait_ms), request=self._cluster.name_request()
+        )
         outcomes = await self._cluster.write(
             operation, deadline
         )  # its owner makes a retry harmless, and has the truth of now
@@ -122,6 +130,10 @@ class Locks:
         granted(await self._write(ReleaseLock(request.key, asked.owner, fence), request.deadline()))
         return Answer(answers.OK, revision=fence)
 
+    def drain(self) -> None:
+        """Let nobody wait any more: who does leaves the queue and is told to ask another gateway."""
+        self._draining.set()
+
     async def close(self) -> None:
         """Wait for what is done behind clients' backs."""
         for task in list(self._aside):
@@ -131,37 +143,57 @@ class Locks:
         """Wait in the queue; how it ended. Who leaves it for whatever reason must not be handed the lock later."""
         waiting = asyncio.ensure_future(self._await_turn(asked, until, request.access.renew))
         try:
-            result = await _unless_gone(waiting, request)
+            result = await _unless_over(waiting, request, self._draining)
         except BaseException:
             self._do_aside(self._give_up(asked))
             raise
         if result is not None and result.status is Status.OK:
             return result
-        return await self._write(LeaveQueue(asked.name, asked.owner), deadline)
+        return await self._leave(asked, until, deadline)
+
+    async def _leave(self, asked: AcquireLock, until: float, deadline: float) -> ItemResult:
+        """Leave the queue; who was handed the lock meanwhile has it.
+
+        Raises:
+            ApiError: CLUSTER_UNAVAILABLE when it was left before `until` because the gateway stops; TIMEOUT when nobody knows
+                whether it was left.
+        """
+        now = asyncio.get_running_loop().time()
+        is_sent_away = self._draining.is_set() and now < until
+        due = min(deadline, now + _ASIDE_S) if is_sent_away else deadline
+        try:
+            result = await self._write(LeaveQueue(asked.name, asked.owner, asked.request), due)
+        except ApiError:
+            raise ApiError(ApiCode.TIMEOUT, _STILL_QUEUED, unknown=True) from None
+        if is_sent_away and result.status is not Status.OK:
+            raise ApiError(ApiCode.CLUSTER_UNAVAILABLE, _SENT_AWAY)
+        return result
 
     async def _await_turn(self, asked: AcquireLock, until: float, renew: Callable[[], object]) -> ItemResult | None:
         """The result once there is one, None when the time is up; `renew` is asked in between and may refuse."""
         clock = asyncio.get_running_loop().time
         while (left_ms := int((until - clock()) * 1000)) > 0:
             try:
-                result = await self._cluster.await_lock(asked.name, asked.owner, min(left_ms, WAIT_MS), until)
+                result = await self._cluster.await_lock(asked, min(left_ms, WAIT_MS), until)
             except RpcError:
+                renew()
                 await asyncio.sleep(min(0.05, left_ms / 1000))  # no leader at present: the place in the queue is kept
                 continue
-            finally:
-                renew()
+            renew()
             if result.status is not Status.QUEUED:
                 return result
             await asyncio.sleep(_PAUSE_S)
         return None
 
     async def _give_up(self, asked: AcquireLock) -> None:
-        """The client is gone: leave the queue, and give back what was handed over meanwhile."""
+        """The client is gone: leave the queue, and give back what was handed over meanwhile.
+
+        Not what a later request of the owner has: the client that hung up may have asked again.
+        """
         deadline = asyncio.get_running_loop().time() + _ASIDE_S
+        left = LeaveQueue(asked.name, asked.owner, asked.request, gives_back=True)
         with contextlib.suppress(ApiError):  # else the place in the queue, or the lock, expires by itself
-            result = await self._write(LeaveQueue(asked.name, asked.owner), deadline)
-            if result.status is Status.OK:
-                await self._write(ReleaseLock(asked.name, asked.owner, result.revision), deadline)
+            await self._write(left, deadline)
 
     def _do_aside(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -185,19 +217,21 @@ class Locks:
         return Answer(answers.data(msgspec.json.encode(shown)), revision=info.fence)
 
 
-async def _unless_gone(work: "asyncio.Future[T]", request: Request) -> T:
-    """The result of `work`, which is cancelled when the client goes first.
+async def _unless_over(work: "asyncio.Future[T]", request: Request, over: asyncio.Event) -> T | None:
+    """The result of `work`, which is cancelled when the client goes first, or it is over: then there is none.
 
     Raises:
         ClientGoneError: it went.
     """
-    gone = asyncio.ensure_future(request.gone())
-    either: list[asyncio.Future[Any]] = [work, gone]
+    gone, ended = asyncio.ensure_future(request.gone()), asyncio.ensure_future(over.wait())
+    any_of: list[asyncio.Future[Any]] = [work, gone, ended]
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
+        await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        if gone.done():
             raise ClientGoneError
-        return work.result()
+        return None
     finally:
-        work.cancel()
-        gone.cancel()
+        for one in any_of:
+            one.cancel()

@@ -31,8 +31,10 @@ ABOUT = _ABOUT.format(bare=" ".join(f"`{status}`: {text}" for status, text in HT
 
 DESCRIPTIONS = {
     "lock_acquire": "May be sent again: an owner that holds the lock gets the same fence, and its time begins anew; one that waits "
-    "keeps its place. A client that hangs up while it waits gives the owner's place up, and the lock if it has just got it: have one "
-    "request of an owner under way at a time, or another owner for each. `wait_ms` counts beside the time of `X-Concord-Timeout-Ms`, which is for the cluster's answers. "
+    "keeps its place, which is the latest request's then. A client that hangs up while it waits gives up its place, and the lock if it has just got "
+    "it, but neither the place of a later request of the owner nor a lock that another one was told of. `wait_ms` counts beside the time of "
+    "`X-Concord-Timeout-Ms`, which is for the cluster's answers. A gateway that stops takes those who wait through it out of the queue, with a `503`: "
+    "ask another. After an unknown outcome the owner may wait, and get the lock, until `wait_ms` is over. "
     "`Idempotency-Key` has no meaning here.",
     "lock_renew": "May be sent again: the time is set, not added. A lock that is not held under this fence is a `409`. "
     "`Idempotency-Key` has no meaning here.",

@@ -12,6 +12,7 @@ class OperationIds:
 
     def __init__(self, session: int) -> None:
         self._session = session
+        self._requests = 0
         self._last: dict[int, int] = {}
         self._outstanding: dict[int, dict[int, None]] = {}  # insertion order is the order of sequences
 
@@ -22,6 +23,11 @@ class OperationIds:
         outstanding = self._outstanding.setdefault(group, {})
         outstanding[sequence] = None
         return OperationId(session=self._session, sequence=sequence, floor=next(iter(outstanding)))
+
+    def name_request(self) -> str:
+        """A name for a client's request that more than one write is about."""
+        self._requests += 1
+        return f"{self._session:x}-{self._requests}"
 
     def end(self, group: int, operation: OperationId) -> None:
         """The write has its final answer: it will not be retried any more."""

@@ -21,6 +21,7 @@ from wire.messages import (
     Fetch,
     Increment,
     IncrementItem,
+    LeaveQueue,
     ListRequest,
     LockOperation,
     Operation,
@@ -41,6 +42,7 @@ from wire.slots import slot_of
 
 LIMIT_CONTENT_TYPE_BYTES = 255
 LIMIT_OWNER_BYTES = 4 * 255  # gateways let 255 characters pass
+LIMIT_REQUEST_BYTES = 64
 LIMIT_IDEMPOTENCY_BYTES = 255
 TTL_MS_MIN = 1_000
 _KEY_CHARACTERS = LIMIT_KEY_BYTES // 4  # so many always fit
@@ -85,13 +87,21 @@ def of_list(request: ListRequest) -> str:
 
 def of_await(request: AwaitLockRequest) -> str:
     """Of waiting for a lock."""
-    return _of_wait(request.wait_ms) or _of_lock_name(request.name, request.owner)
+    return _of_wait(request.wait_ms) or _of_request(request.request) or _of_lock_name(request.name, request.owner)
 
 
 def _of_lock_name(name: str, owner: str) -> str:
     if not 1 <= len(owner.encode()) <= LIMIT_OWNER_BYTES:
         return f"an owner has 1 to {LIMIT_OWNER_BYTES} bytes"
     return _of_key(name)
+
+
+def _of_request(request: str) -> str:
+    return (
+        ""
+        if len(request.encode()) <= LIMIT_REQUEST_BYTES
+        else f"a request's name has at most {LIMIT_REQUEST_BYTES} bytes"
+    )
 
 
 def _of_step(step: Step) -> str:
@@ -135,6 +145,8 @@ def _of_lock(operation: LockOperation) -> str:
     if isinstance(operation, AcquireLock | RenewLock) and not TTL_MS_MIN <= operation.ttl_ms <= LIMIT_LOCK_MS:
         return f"a lock's ttl_ms is in {TTL_MS_MIN}..{LIMIT_LOCK_MS}"
     if isinstance(operation, AcquireLock) and (fault := _of_wait(operation.wait_ms)):
+        return fault
+    if isinstance(operation, AcquireLock | LeaveQueue) and (fault := _of_request(operation.request)):
         return fault
     if isinstance(operation, RenewLock | ReleaseLock) and operation.fence not in _REVISIONS:
         return _NO_REVISION

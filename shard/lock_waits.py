@@ -6,6 +6,7 @@ from typing import TypeAlias
 from shard import failures
 from shard.machine import Machine
 from shard.seams import GroupFigures
+from shard.waiters import Place, Waiters
 from wire.errors import Failure
 from wire.messages import AwaitLockRequest, Status, WriteReply
 from wire.rpc import Call
@@ -24,45 +25,47 @@ class LockWaits:
         self._limit = limit
         self._map_epoch = map_epoch
         self._figures = figures
-        self._waiting: dict[tuple[str, str], tuple[float, AwaitLockCall]] = {}
+        self._waiting: Waiters[tuple[float, AwaitLockCall]] = Waiters()
         machine.on_granted(self._granted)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, call: AwaitLockCall, now_s: float, retry_after_ms: int) -> None:
-        """Answer now if there is something to say, else later. One call of an owner for a lock waits, the newest."""
+        """Answer now if there is something to say, else later. One call of each request waits, the newest."""
         asked = call.request
-        waiting = self._waiting.pop((asked.name, asked.owner), None)
+        place = Place(asked.name, asked.owner, asked.request)
+        waiting = self._waiting.pop(place)
         if waiting is not None:
             self._answer(waiting[1])
-        if self._machine.lock(asked.name, asked.owner).status is not Status.QUEUED:
+        if self._machine.lock(asked.name, asked.owner, asked.request).status is not Status.QUEUED:
             self._answer(call)
         elif len(self._waiting) >= self._limit:
             self._fail(call, failures.overloaded(retry_after_ms))
         else:
-            self._waiting[asked.name, asked.owner] = (min(now_s + asked.wait_ms / 1000, call.deadline), call)
+            self._waiting.add(place, (min(now_s + asked.wait_ms / 1000, call.deadline), call))
 
     def sweep(self, now_s: float) -> None:
         """Tell those whose time is up how it stands."""
-        for place, (until_s, call) in list(self._waiting.items()):
+        for place, (until_s, call) in self._waiting.every():
             if until_s <= now_s:
-                del self._waiting[place]
+                self._waiting.pop(place)
                 self._answer(call)
 
     def fail_all(self, failure: Failure) -> None:
         """Nobody can be told here any more."""
-        waiting, self._waiting = self._waiting, {}
-        for _, call in waiting.values():
+        waiting, self._waiting = self._waiting, Waiters()
+        for _, (_, call) in waiting.every():
             self._fail(call, failure)
 
     def _granted(self, name: str, owner: str) -> None:
-        waiting = self._waiting.pop((name, owner), None)
-        if waiting is not None:
-            self._answer(waiting[1])
+        for place, (_, call) in self._waiting.of_owner(name, owner):
+            self._waiting.pop(place)
+            self._answer(call)
 
     def _answer(self, call: AwaitLockCall) -> None:
-        result = self._machine.lock(call.request.name, call.request.owner)
+        asked = call.request
+        result = self._machine.lock(asked.name, asked.owner, asked.request)
         if result.status is Status.WRONG_GROUP:
             self._fail(call, failures.wrong_group(self._map_epoch()))
         else:

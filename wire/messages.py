@@ -225,12 +225,15 @@ class AcquireLock(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8)
         owner: who asks; unique among those who ask for the lock.
         ttl_ms: how long it holds the lock without renewing it, once it has it.
         wait_ms: how long it waits in the queue if another holds the lock; 0: it does not begin to.
+        request: names the client's request among all others, "" when it has no name. The lock, or the place in the queue,
+            is its own from now on, also when an earlier request of the owner got it.
     """
 
     name: str
     owner: str
     ttl_ms: int
     wait_ms: int = 0
+    request: str = ""
 
 
 class RenewLock(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
@@ -251,10 +254,20 @@ class ReleaseLock(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10
 
 
 class LeaveQueue(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
-    """Wait no longer: OK when the owner holds the lock by now (and goes on holding it), else LOCKED."""
+    """Wait no longer: OK when the owner holds the lock by now, else LOCKED.
+
+    Attributes:
+        name: of the lock.
+        owner: who waits.
+        request: whose client's request ends; "" for whatever request of the owner. A place that is a later request's stays.
+        gives_back: nobody is left to be told that the owner holds the lock, so it is given back if it is this request's.
+            Else the client is told, and the lock is this request's from now on: no other one gives it back.
+    """
 
     name: str
     owner: str
+    request: str = ""
+    gives_back: bool = False
 
 
 class LockInfo(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -387,13 +400,15 @@ class AwaitLockRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Wait for a lock that the owner has queued for; answered when it has it, when it waits in vain, or after `wait_ms`.
 
     The reply's one result is OK, QUEUED (not yet), or LOCKED (it is in no queue), with a LockInfo. A lock whose time is up
-    but which was not handed on yet has no holder in it.
+    but which was not handed on yet has no holder in it. When `request` is given, OK says that the lock is that request's; one that
+    another request of the owner got is LOCKED.
     """
 
     group: int
     name: str
     owner: str
     wait_ms: int
+    request: str = ""
 
 
 # --- watching -----------------------------------------------------------------------------------------------------

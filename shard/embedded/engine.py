@@ -31,7 +31,8 @@ from shard.embedded.machine import SoleMachine
 from shard.embedded.trouble import Trouble, TroubleError
 from shard.embedded.turns import Ticket, Turns
 from shard.machine import Entry, Page, Record, decode, encode
-from wire.messages import NEVER, ItemResult, Operation, OperationId, Put, Status, WatchEvent, WriteReply
+from shard.waiters import Place, Waiters
+from wire.messages import NEVER, AcquireLock, ItemResult, Operation, OperationId, Put, Status, WatchEvent, WriteReply
 from wire.positions import Position
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class Engine:
         self._trouble: TroubleError | None = None
         self._upkeep: Helper | None = None
         self._feed = Feed(machine)
-        self._lock_waits: dict[tuple[str, str], threading.Event] = {}
+        self._lock_waits: Waiters[threading.Event] = Waiters()
         machine.on_granted(self._granted)
         _opened.add(self)
 
@@ -197,7 +198,7 @@ class Engine:
     def _wake_all(self) -> None:
         """Whoever waits for changes or for a lock has to look how it stands."""
         self._feed.wake_all()
-        for event in list(self._lock_waits.values()):
+        for _, event in self._lock_waits.every():
             event.set()
 
     def _wake_upkeep(self) -> None:
@@ -253,33 +254,33 @@ class Engine:
 
     # --- waiting for locks
 
-    def await_lock(self, name: str, owner: str, wait_s: float) -> ItemResult:
-        """How it stands with an owner that waits for a lock, as soon as it has it, or after `wait_s`.
+    def await_lock(self, asked: AcquireLock) -> ItemResult:
+        """How it stands with a request that waits for a lock, as soon as its owner has it, or after `wait_ms`.
 
         Raises:
             TroubleError: OVERLOADED: as many wait as may; or it is closed or broken.
         """
-        place = (name, owner)
+        place = Place(asked.name, asked.owner, asked.request)
         with self.state:
             self.check()
-            result = self.machine.lock(name, owner)
+            result = self.machine.lock(asked.name, asked.owner, asked.request)
             if result.status is not Status.QUEUED:
                 return result
             if len(self._lock_waits) >= self.limits.lock_waits:
                 raise TroubleError(Trouble.OVERLOADED, f"{self.limits.lock_waits} wait for locks already")
-            event = self._lock_waits[place] = threading.Event()
+            event = threading.Event()
+            self._lock_waits.add(place, event)
         try:
-            event.wait(wait_s)
+            event.wait(asked.wait_ms / 1000)
         finally:
             with self.state:
-                self._lock_waits.pop(place, None)
+                self._lock_waits.pop(place)
         with self.state:
             self.check()
-            return self.machine.lock(name, owner)
+            return self.machine.lock(asked.name, asked.owner, asked.request)
 
     def _granted(self, name: str, owner: str) -> None:
-        event = self._lock_waits.get((name, owner))
-        if event is not None:
+        for _, event in self._lock_waits.of_owner(name, owner):
             event.set()
 
     # --- watching

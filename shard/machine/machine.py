@@ -256,9 +256,9 @@ class Machine:
         record = self._keyspace.get(slot, key if key >= FIRST_PLAIN else name_of(key))
         return None if record is None or record.expired(self._store.now_ms) else record
 
-    def lock(self, name: str, owner: str) -> ItemResult:
+    def lock(self, name: str, owner: str, request: str = "") -> ItemResult:
         """How it stands with an owner that waits for a lock: see `Locks.look`."""
-        return self._locks.look(name, owner)
+        return self._locks.look(name, owner, request)
 
     def next_expiry_ms(self) -> int:
         """A cluster time before which no key is due, mostly the exact one; NEVER when no key expires."""

@@ -1,7 +1,13 @@
 """A fake cluster whose groups are real state machines: for what the plain double does not know."""
 
+import asyncio
+from typing import Any
+
+from shard.lock_waits import LockWaits
 from shard.machine import Entry, Machine, Own, encode, normalized, remaining_ms
-from tests.gateway.double import FakeCluster
+from shard.seams import GroupFigures
+from tests.gateway.double import FakeChannel, FakeCluster
+from wire.errors import Failure, RpcError
 from wire.messages import (
     AwaitLockRequest,
     ItemResult,
@@ -13,6 +19,7 @@ from wire.messages import (
     WriteReply,
     WriteRequest,
 )
+from wire.rpc import Call, Peer
 
 
 class MachineCluster(FakeCluster):
@@ -31,7 +38,8 @@ class MachineCluster(FakeCluster):
         if isinstance(request, AwaitLockRequest):
             self.calls.append((node, request))
             self._check_leader(node, request.group)
-            return WriteReply([self.machines[request.group].lock(request.name, request.owner)], self.index)
+            result = self.machines[request.group].lock(request.name, request.owner, request.request)
+            return WriteReply([result], self.index)
         return super().handle(node, request)
 
     def _write(self, request: WriteRequest) -> WriteReply:
@@ -65,3 +73,51 @@ class MachineCluster(FakeCluster):
             bytes_max=request.bytes_max,
         )
         return ListReply(page.entries, page.more, self.index, 7 if request.consistency else 0)
+
+
+class WaitingCluster(MachineCluster):
+    """A wait for a lock is answered as leaders do: when there is something to say. Nobody's time is ever up."""
+
+    def __init__(self, groups: int = 4) -> None:
+        super().__init__(groups)
+        figures = GroupFigures()
+        self.waits = {group: LockWaits(self.machines[group], 100, lambda: self.epoch, figures) for group in self.groups}
+
+    def open_channel(self, address: str) -> FakeChannel:
+        return _WaitingChannel(self, next(node for node in self.nodes if self.addresses[node] == address))
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a lock."""
+        return sum(map(len, self.waits.values()))
+
+
+class _WaitingChannel(FakeChannel):
+    def __init__(self, cluster: WaitingCluster, node: str) -> None:
+        super().__init__(cluster, node)
+        self._waits = cluster.waits
+
+    def _serve(self, future: asyncio.Future[Any], request: object, timeout_s: float) -> None:
+        if not isinstance(request, AwaitLockRequest):
+            super()._serve(future, request, timeout_s)
+            return
+        self._cluster.calls.append((self._node, request))
+        call = Call[AwaitLockRequest, WriteReply](request, Peer(), float("inf"), 1, 0, _Desk(future))
+        self._waits[request.group].add(call, 0.0, 0)
+
+
+class _Desk:
+    """Brings what a call was answered with to who waits for it."""
+
+    def __init__(self, future: asyncio.Future[Any]) -> None:
+        self._future = future
+
+    def answer(self, call: object, value: object) -> None:
+        del call
+        if not self._future.done():
+            self._future.set_result(value)
+
+    def refuse(self, call: object, failure: Failure) -> None:
+        del call
+        if not self._future.done():
+            self._future.set_exception(RpcError(failure))

@@ -5,7 +5,7 @@ from typing import Any
 from tests.gateway.double import NAME, FakeCluster
 from wire import Call, Method, RpcError, RpcServer
 from wire.messages import ClusterMap, ListRequest, ReadRequest, WatchMapRequest, WriteRequest
-from wire.methods import LIST, READ, STATUS, WATCH_MAP, WRITE
+from wire.methods import AWAIT_LOCK, LIST, READ, STATUS, WATCH_MAP, WRITE
 
 Held = list[Call[Any, Any]]
 
@@ -23,7 +23,7 @@ class Nodes:
         """Listen on ports that the kernel chooses."""
         for node in self.cluster.nodes:
             server = RpcServer(cluster=NAME)
-            for method in (READ, WRITE, LIST, STATUS):
+            for method in (READ, WRITE, LIST, STATUS, AWAIT_LOCK):
                 self._serve(server, method, node)
             server.on(WATCH_MAP, self._watch)
             await server.start("127.0.0.1", 0)

@@ -3,12 +3,19 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+import msgspec
 import pytest
 
-from tests.gateway.double import Client, Reply, run, until
-from tests.gateway.machines import MachineCluster
-from wire.messages import AwaitLockRequest, LeaveQueue, WriteRequest
+from gateway import locks
+from gateway.caller import Pace
+from gateway.errors import ApiCode, ApiError
+from tests.gateway.double import NOT_LEADER, Client, Fault, Reply, run, until
+from tests.gateway.machines import MachineCluster, WaitingCluster
+from wire.messages import LIMIT_WAIT_MS, AcquireLock, AwaitLockRequest, LeaveQueue, LockInfo, ReleaseLock, WriteRequest
+
+T = TypeVar("T")
 
 LOCK = "/api/v1/locks/orders%2F7"
 
@@ -24,6 +31,10 @@ def play(scenario: Callable[[Client, MachineCluster], Awaitable[None]]) -> None:
 
 async def post(client: Client, path: str, body: object = None, gone: asyncio.Event | None = None) -> Reply:
     return await client.send("POST", "/api/v1" + path, body, gone=gone)
+
+
+def written(cluster: MachineCluster, kind: type[T]) -> list[T]:
+    return [one.operation for one in cluster.requests(WriteRequest) if isinstance(one.operation, kind)]
 
 
 # --- transactions
@@ -259,9 +270,210 @@ def test_who_goes_away_while_waiting_leaves_the_queue() -> None:
         await asyncio.sleep(0.02)
         gone.set()
         assert (await waiting).status == 0
-        await until(lambda: any(isinstance(one.operation, LeaveQueue) for one in cluster.requests(WriteRequest)))
+        await until(lambda: bool(written(cluster, LeaveQueue)))
         await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
         assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
+
+    play(scenario)
+
+
+PATIENT = {"owner": "b", "ttl": 60, "wait_ms": 20_000}
+PATIENT_PACE = Pace(attempt_s=60)
+
+
+async def queued(
+    client: Client, cluster: MachineCluster, gone: asyncio.Event | None = None, owner: str = "b"
+) -> "asyncio.Task[Reply]":
+    """A request that waits in the queue of the lock l."""
+    asked = len(written(cluster, AcquireLock))
+    waiting = asyncio.create_task(post(client, "/locks/l/acquire", {**PATIENT, "owner": owner}, gone))
+    await until(lambda: len(written(cluster, AcquireLock)) > asked)
+    return waiting
+
+
+def test_who_hangs_up_leaves_a_later_request_of_the_same_owner_in_the_queue() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        first = await queued(client, cluster, gone)
+        again = await queued(client, cluster)
+        gone.set()
+        await first
+        await until(lambda: bool(written(cluster, LeaveQueue)))
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        reply = await asyncio.wait_for(again, 10)
+        assert reply.status == 200
+        assert (
+            await post(client, "/locks/l/renew", {"owner": "b", "fence": reply.data["fence"], "ttl": 60})
+        ).status == 200
+
+    play(scenario)
+
+
+def test_who_hangs_up_does_not_take_the_lock_from_a_later_request_that_was_told_it_has_it() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        first = await queued(client, cluster, gone)
+        cluster.faults.append(Fault(NOT_LEADER, times=1 << 30, request=AwaitLockRequest))  # it is not told
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        again = await post(client, "/locks/l/acquire", PATIENT)
+        assert again.status == 200
+        gone.set()
+        await first
+        await until(lambda: bool(written(cluster, LeaveQueue)))
+        assert (
+            await post(client, "/locks/l/renew", {"owner": "b", "fence": again.data["fence"], "ttl": 60})
+        ).status == 200
+
+    play(scenario)
+
+
+def test_who_hangs_up_just_as_it_gets_the_lock_gives_it_back_by_one_write() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        first = await queued(client, cluster, gone)
+        cluster.faults.append(Fault(NOT_LEADER, times=1 << 30, request=AwaitLockRequest))  # it is not told
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        gone.set()
+        await first
+        await until(lambda: bool(written(cluster, LeaveQueue)))
+        assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
+        assert [one.owner for one in written(cluster, ReleaseLock)] == ["a"]
+
+    play(scenario)
+
+
+def test_all_requests_of_an_owner_are_told_that_it_has_the_lock_and_none_that_goes_takes_it_away() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        gone = asyncio.Event()
+        waiting = [await queued(client, cluster), await queued(client, cluster), await queued(client, cluster, gone)]
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        replies = await asyncio.gather(*waiting[:2])
+        gone.set()
+        await waiting[2]
+        fences = {reply.data["fence"] for reply in replies}
+        assert len(fences) == 1
+        assert (await post(client, "/locks/l/renew", {"owner": "b", "fence": fences.pop(), "ttl": 60})).status == 200
+
+    play(scenario)
+
+
+def test_two_requests_of_an_owner_that_wait_call_the_leader_once_each_and_do_not_answer_one_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "WAIT_MS", LIMIT_WAIT_MS)
+    cluster = WaitingCluster()
+
+    async def scenario(client: Client) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        waiting = [await queued(client, cluster), await queued(client, cluster)]
+        await until(lambda: cluster.waiting == len(waiting))
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        first, second = await asyncio.gather(*waiting)
+        assert (first.status, first.data["fence"]) == (200, second.data["fence"])
+        assert len(cluster.requests(AwaitLockRequest)) == len(waiting)
+
+    run(scenario, cluster, pace=PATIENT_PACE)
+
+
+def test_a_later_request_of_an_owner_that_does_not_wait_gives_its_place_up() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        first = await queued(client, cluster)
+        assert (await post(client, "/locks/l/acquire", {"owner": "b", "ttl": 60})).status == 409
+        assert (await asyncio.wait_for(first, 10)).status == 409
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        assert (await post(client, "/locks/l/acquire", {"owner": "c", "ttl": 60})).status == 200
+
+    play(scenario)
+
+
+def waiting_for(cluster: MachineCluster, name: str) -> int:
+    """How many the machine has in the queue of a lock."""
+    result = cluster.machines[cluster.group_of(name)].lock(name, "")
+    return msgspec.msgpack.decode(result.value, type=LockInfo).waiting
+
+
+def test_a_draining_gateway_sends_who_waits_for_a_lock_to_another_one() -> None:
+    cluster = WaitingCluster()
+
+    async def scenario(client: Client) -> None:
+        await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        waiting = [await queued(client, cluster), await queued(client, cluster, owner="c")]
+        await until(lambda: cluster.waiting == len(waiting))
+        client.gateway.drain()
+        for reply in await asyncio.wait_for(asyncio.gather(*waiting), 10):
+            assert (reply.status, reply.code, reply.headers["retry-after"]) == (503, "CLUSTER_UNAVAILABLE", "1")
+            assert (reply.json["error"]["applied"], reply.json["error"]["retryable"]) == (False, True)
+            assert "ask another gateway" in reply.json["error"]["message"]
+        assert waiting_for(cluster, "l") == 0
+
+    run(scenario, cluster, pace=PATIENT_PACE)
+
+
+def test_a_draining_gateway_gives_locks_that_are_free_and_lets_nobody_wait_for_others() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        client.gateway.drain()
+        late = await asyncio.wait_for(post(client, "/locks/l/acquire", PATIENT), 10)
+        assert (late.status, late.code) == (503, "CLUSTER_UNAVAILABLE")
+        assert (len(written(cluster, LeaveQueue)), waiting_for(cluster, "l")) == (1, 0)
+        assert (await post(client, "/locks/l/acquire", {"owner": "b", "ttl": 60})).status == 409
+        assert (await post(client, "/locks/free/acquire", PATIENT)).status == 200
+
+    play(scenario)
+
+
+def test_who_is_handed_the_lock_just_as_the_gateway_drains_is_told() -> None:
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        held = await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        waiting = await queued(client, cluster)
+        cluster.faults.append(Fault(NOT_LEADER, times=1 << 30, request=AwaitLockRequest))  # it is not told
+        await post(client, "/locks/l/release", {"owner": "a", "fence": held.data["fence"]})
+        client.gateway.drain()
+        reply = await asyncio.wait_for(waiting, 10)
+        assert reply.status == 200
+        assert (
+            await post(client, "/locks/l/renew", {"owner": "b", "fence": reply.data["fence"], "ttl": 60})
+        ).status == 200
+
+    play(scenario)
+
+
+def test_who_may_still_be_in_the_queue_at_the_end_is_told_that_the_outcome_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "_ASIDE_S", 0.05)
+
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        await post(client, "/locks/l/acquire", {"owner": "a", "ttl": 60})
+        waiting = await queued(client, cluster)
+        cluster.faults.append(Fault(NOT_LEADER, times=1 << 30))
+        client.gateway.drain()
+        reply = await asyncio.wait_for(waiting, 10)
+        assert (reply.status, reply.code, reply.json["error"]["applied"]) == (504, "TIMEOUT", "unknown")
+
+    play(scenario)
+
+
+def test_a_wait_that_is_cut_off_ends_so_whatever_the_token_is_worth_by_then() -> None:
+    """Else nobody would look at what it ended with, and the loop would complain."""
+
+    def refuse() -> None:
+        raise ApiError(ApiCode.UNAUTHORIZED, "the token was revoked")
+
+    async def scenario(client: Client, cluster: MachineCluster) -> None:
+        cluster.faults.append(Fault(None, times=1 << 30, request=AwaitLockRequest))
+        until_s = asyncio.get_running_loop().time() + 20
+        asked = AcquireLock("l", "b", 60_000, 20_000, "r")
+        turn = asyncio.create_task(client.gateway._locks._await_turn(asked, until_s, refuse))
+        await asyncio.sleep(0)
+        turn.cancel()
+        await asyncio.wait([turn])
+        assert turn.cancelled()
 
     play(scenario)
 

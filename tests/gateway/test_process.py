@@ -15,7 +15,9 @@ import pytest
 from gateway.process import main
 from tests.certificates import Authority
 from tests.gateway.double import NAME, FakeCluster, until
+from tests.gateway.machines import MachineCluster
 from tests.gateway.nodes import Nodes
+from wire.messages import AwaitLockRequest
 
 START = "import sys; from gateway.process import main; sys.exit(main(sys.argv[1:]))"
 Launch = Callable[..., subprocess.Popen[bytes]]
@@ -69,9 +71,9 @@ async def becomes(status: int, port: int, target: str) -> None:
             await asyncio.sleep(0.02)
 
 
-def with_nodes(scenario: Callable[[Nodes], Awaitable[None]]) -> None:
+def with_nodes(scenario: Callable[[Nodes], Awaitable[None]], cluster: FakeCluster | None = None) -> None:
     async def main() -> None:
-        nodes = Nodes(FakeCluster())
+        nodes = Nodes(cluster or FakeCluster())
         await nodes.start()
         try:
             await scenario(nodes)
@@ -120,6 +122,27 @@ def test_requests_under_way_are_answered_before_the_process_ends(launch: Launch,
         assert await asyncio.to_thread(process.wait, 20) == 0
 
     with_nodes(scenario)
+
+
+def test_who_waits_for_a_lock_is_sent_to_another_gateway_and_does_not_keep_the_process(
+    launch: Launch, port: int
+) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        flags = ("--shutdown-grace-s", "300")
+        process = launch("--listen", f"127.0.0.1:{port}", "--nodes", seeds(nodes), *flags)
+        await becomes(200, port, "/readyz")
+        lock, wanted = "/api/v1/locks/l/acquire", b'{"owner":"b","ttl":60,"wait_ms":30000}'
+        assert (await asyncio.to_thread(get, port, lock, "POST", b'{"owner":"a","ttl":60}'))[0] == 200
+        waiting = asyncio.create_task(asyncio.to_thread(get, port, lock, "POST", wanted))
+        await until(lambda: bool(nodes.cluster.requests(AwaitLockRequest)))
+        process.terminate()
+        status, body = await waiting
+        assert (status, b'"CLUSTER_UNAVAILABLE"' in body, b"ask another gateway" in body) == (503, True, True)
+        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+
+    with_nodes(scenario, MachineCluster())
 
 
 def test_requests_that_never_end_do_not_keep_the_process(launch: Launch, port: int) -> None:

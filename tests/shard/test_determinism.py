@@ -82,10 +82,10 @@ def on_a_slot(chance: random.Random, index: int) -> Operation:
         ),
         TakeQuota(name, 3, 600_000, chance.randrange(1, 4), chance.choice([*Algorithm])),
         AcquireLock(name, owner, ttl_ms, chance.choice([0, 5_000])),
-        AcquireLock(name, owner, ttl_ms, chance.choice([5_000, 30_000])),
+        AcquireLock(name, owner, ttl_ms, chance.choice([5_000, 30_000]), chance.choice(["p", "q"])),
         RenewLock(name, owner, fence, ttl_ms),
         ReleaseLock(name, owner, fence),
-        LeaveQueue(name, owner),
+        LeaveQueue(name, owner, chance.choice(["", "p", "q"]), gives_back=chance.random() < 0.5),
     ]
     return chance.choice(choices)
 

@@ -170,10 +170,10 @@ wild_operations: st.SearchStrategy[Operation] = st.one_of(
     wild_steps,
     st.builds(Transaction, st.lists(wild_comparisons, max_size=2), with_fetches, with_fetches),
     st.builds(TakeQuota, texts, numbers, numbers, numbers, st.sampled_from(Algorithm)),
-    st.builds(AcquireLock, texts, texts, numbers, numbers),
+    st.builds(AcquireLock, texts, texts, numbers, numbers, texts),
     st.builds(RenewLock, texts, texts, numbers, numbers),
     st.builds(ReleaseLock, texts, texts, numbers),
-    st.builds(LeaveQueue, texts, texts),
+    st.builds(LeaveQueue, texts, texts, texts, gives_back=st.booleans()),
 )
 identities = st.builds(OperationId, numbers, numbers, numbers, st.sampled_from(["", "key", "\0"]), st.just(b"d"))
 

@@ -81,6 +81,8 @@ GOOD: list[Operation] = [
     RenewLock("l", "o", TOP, LIMIT_LOCK_MS),
     ReleaseLock("l", "o", 0),
     LeaveQueue(LONG_KEY, LONG_NAME),
+    AcquireLock("l", "o", 1_000, request="ä" * 32),
+    LeaveQueue("l", "o", "ä" * 32, gives_back=True),
 ]
 
 BAD: list[Operation] = [
@@ -139,6 +141,8 @@ BAD: list[Operation] = [
     *[AcquireLock("l", "o", ttl) for ttl in (-1, 0, TTL_MS_MIN - 1, LIMIT_LOCK_MS + 1)],
     *[RenewLock("l", "o", 1, ttl) for ttl in (-1, 0, TTL_MS_MIN - 1, LIMIT_LOCK_MS + 1)],
     *[AcquireLock("l", "o", 1_000, wait) for wait in (-1, LIMIT_WAIT_MS + 1)],
+    *[AcquireLock("l", "o", 1_000, 0, request) for request in ("x" * 65, "ä" * 33)],
+    *[LeaveQueue("l", "o", request) for request in ("x" * 65, "ä" * 33)],
     *[RenewLock("l", "o", fence, 1_000) for fence in (-1, 2**63)],
     *[ReleaseLock("l", "o", fence) for fence in (-1, 2**63)],
 ]
@@ -176,6 +180,8 @@ def test_an_idempotency_key_has_a_limited_length(identity: OperationId, good: bo
     [
         (AwaitLockRequest(1, LONG_KEY, LONG_NAME, LIMIT_WAIT_MS), True),
         (AwaitLockRequest(1, "l", "o", 0), True),
+        (AwaitLockRequest(1, "l", "o", 0, "x" * 64), True),
+        (AwaitLockRequest(1, "l", "o", 0, "x" * 65), False),
         (AwaitLockRequest(1, "l", "o", -1), False),
         (AwaitLockRequest(1, "l", "o", LIMIT_WAIT_MS + 1), False),
         (AwaitLockRequest(1, "", "o", 0), False),

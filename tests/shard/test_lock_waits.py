@@ -29,8 +29,10 @@ OK, LOCKED, QUEUED = Status.OK, Status.LOCKED, Status.QUEUED
 
 
 class Await(Answered[AwaitLockRequest, WriteReply]):
-    def __init__(self, owner: str, wait_ms: int = 10_000, deadline: float = FAR, name: str = "l") -> None:
-        super().__init__(AwaitLockRequest(1, name, owner, wait_ms), deadline)
+    def __init__(
+        self, owner: str, wait_ms: int = 10_000, deadline: float = FAR, *, name: str = "l", request: str = ""
+    ) -> None:
+        super().__init__(AwaitLockRequest(1, name, owner, wait_ms, request), deadline)
 
     @property
     def result(self) -> ItemResult:
@@ -57,11 +59,11 @@ class LockHouse(House):
             self.replica.commit()
             self.scheduler.turn()
 
-    def queue(self, owner: str, wait_ms: int = 30_000, ttl_ms: int = 5_000) -> None:
-        assert self.do(AcquireLock("l", owner, ttl_ms, wait_ms)).status is QUEUED
+    def queue(self, owner: str, wait_ms: int = 30_000, ttl_ms: int = 5_000, request: str = "") -> None:
+        assert self.do(AcquireLock("l", owner, ttl_ms, wait_ms, request)).status is QUEUED
 
-    def wait(self, owner: str, wait_ms: int = 10_000, deadline: float = FAR) -> Await:
-        waiting = Await(owner, wait_ms, deadline)
+    def wait(self, owner: str, wait_ms: int = 10_000, deadline: float = FAR, request: str = "") -> Await:
+        waiting = Await(owner, wait_ms, deadline, request=request)
         self.group.await_lock(waiting.call)
         return waiting
 
@@ -145,14 +147,31 @@ def test_a_wait_of_no_time_only_asks() -> None:
     assert waiting.result.status is QUEUED
 
 
-def test_only_the_newest_call_of_an_owner_waits() -> None:
+@pytest.mark.parametrize("request_", ["", "one"])
+def test_only_the_newest_call_of_a_request_waits(request_: str) -> None:
     house = LockHouse(lock_waits_max=1)
-    house.queue("a")
-    first = house.wait("a")
-    second = house.wait("a")
+    house.queue("a", request=request_)
+    first = house.wait("a", request=request_)
+    second = house.wait("a", request=request_)
     assert (first.result.status, second.pending) == (QUEUED, True)
     house.do(ReleaseLock("l", "x", house.fence))
     assert second.result.status is OK
+
+
+def test_calls_of_several_requests_of_an_owner_wait_beside_one_another_and_all_count() -> None:
+    house = LockHouse(lock_waits_max=2)
+    for request in ("one", "two", "three"):
+        house.queue("a", request=request)
+    first, second, third = (house.wait("a", request=request) for request in ("one", "two", "three"))
+    assert (first.pending, second.pending, third.failure.code) == (True, True, Code.OVERLOADED)
+    assert house.group.lock_waits == 2
+    house.do(LeaveQueue("l", "a", "one"))
+    assert (first.pending, second.pending) == (True, True)
+    house.queue("a", request="two")
+    house.do(ReleaseLock("l", "x", house.fence))
+    assert (second.result.status, lock_info(second.result).owner) == (OK, "a")
+    assert (first.result.status, lock_info(first.result).owner) == (LOCKED, "a")  # it is not that request's
+    assert house.group.lock_waits == 0
 
 
 def test_past_the_limit_of_waiting_calls_the_answer_is_overloaded_at_once() -> None:

@@ -1,5 +1,8 @@
 """Locks against a queue with deadlines, and what is promised of them one by one."""
 
+from itertools import product
+
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from tests.shard.build import Log, copy_by_snapshot, lock_info, replayed
 from wire.messages import (
     LIMIT_QUEUE,
     AcquireLock,
+    AwaitLockRequest,
     ItemResult,
     LeaveQueue,
     LockInfo,
@@ -25,16 +29,18 @@ from wire.slots import slot_of
 OK, LOCKED, QUEUED, NOT_HOLDER = Status.OK, Status.LOCKED, Status.QUEUED, Status.NOT_HOLDER
 NAMES = ["{s}one", "{s}two", "three"]
 OWNERS = ["a", "b", "c", "d"]
+REQUESTS = ["", "p", "q"]
 
 
 class Lock:
-    """One lock of the model: a holder until a time, and who waits until when."""
+    """One lock of the model: a holder until a time, by which request, and who waits until when."""
 
     def __init__(self) -> None:
         self.owner = ""
         self.fence = 0
         self.due_ms = 0
-        self.queue: list[tuple[str, int, int]] = []  # owner, until, ttl
+        self.request = ""
+        self.queue: list[tuple[str, int, int, str]] = []  # owner, until, ttl, request
 
     def held(self, now_ms: int) -> bool:
         return bool(self.owner) and now_ms < self.due_ms
@@ -42,15 +48,15 @@ class Lock:
     def wait_on(self, now_ms: int) -> None:
         self.queue = [waiter for waiter in self.queue if waiter[1] > now_ms]
 
-    def give(self, owner: str, fence: int, due_ms: int) -> None:
-        self.owner, self.fence, self.due_ms = owner, fence, due_ms
+    def give(self, owner: str, fence: int, due_ms: int, request: str) -> None:
+        self.owner, self.fence, self.due_ms, self.request = owner, fence, due_ms, request
 
     def hand_on(self, index: int, now_ms: int) -> str:
         self.wait_on(now_ms)
         self.owner = ""
         if self.queue:
-            owner, _, ttl_ms = self.queue.pop(0)
-            self.give(owner, index, now_ms + ttl_ms + 1)
+            owner, _, ttl_ms, request = self.queue.pop(0)
+            self.give(owner, index, now_ms + ttl_ms + 1, request)
         return self.owner
 
     def info(self, now_ms: int) -> LockInfo:
@@ -62,11 +68,18 @@ class Lock:
 
 operations: st.SearchStrategy[LockOperation] = st.one_of(
     st.builds(
-        AcquireLock, st.sampled_from(NAMES), st.sampled_from(OWNERS), st.integers(1, 30), st.sampled_from([0, 5, 40])
+        AcquireLock,
+        st.sampled_from(NAMES),
+        st.sampled_from(OWNERS),
+        st.integers(1, 30),
+        st.sampled_from([0, 5, 40]),
+        st.sampled_from(REQUESTS),
     ),
     st.builds(RenewLock, st.sampled_from(NAMES), st.sampled_from(OWNERS), st.integers(0, 2), st.integers(1, 30)),
     st.builds(ReleaseLock, st.sampled_from(NAMES), st.sampled_from(OWNERS), st.integers(0, 2)),
-    st.builds(LeaveQueue, st.sampled_from(NAMES), st.sampled_from(OWNERS)),
+    st.builds(
+        LeaveQueue, st.sampled_from(NAMES), st.sampled_from(OWNERS), st.sampled_from(REQUESTS), gives_back=st.booleans()
+    ),
 )
 
 
@@ -138,17 +151,19 @@ class LockModel(RuleBasedStateMachine):
         mine = lock.owner == operation.owner
         waits = [waiter[0] for waiter in lock.queue]
         if isinstance(operation, AcquireLock):
+            due_ms = self.now_ms + operation.ttl_ms + 1
             if mine or not lock.owner:
-                lock.give(operation.owner, lock.fence if mine else index, self.now_ms + operation.ttl_ms + 1)
+                lock.give(operation.owner, lock.fence if mine else index, due_ms, operation.request)
                 return OK
-            if operation.wait_ms:
-                waiter = (operation.owner, self.now_ms + operation.wait_ms, operation.ttl_ms)
-                at = waits.index(operation.owner) if operation.owner in waits else len(waits)
-                lock.queue[at : at + 1] = [waiter]
-            return QUEUED if operation.wait_ms or operation.owner in waits else LOCKED
+            at = waits.index(operation.owner) if operation.owner in waits else len(waits)
+            times = (self.now_ms + operation.wait_ms, operation.ttl_ms)
+            if not operation.wait_ms and at == len(waits):
+                return LOCKED
+            until_ms, ttl_ms = times if operation.wait_ms else lock.queue[at][1:3]
+            lock.queue[at : at + 1] = [(operation.owner, until_ms, ttl_ms, operation.request)]
+            return QUEUED
         if isinstance(operation, LeaveQueue):
-            lock.queue = [waiter for waiter in lock.queue if waiter[0] != operation.owner]
-            return OK if mine else LOCKED
+            return self.status_of_leaving(lock, operation, index)
         if not mine or operation.fence != lock.fence or operation.fence == index:
             return NOT_HOLDER
         if isinstance(operation, RenewLock):
@@ -156,6 +171,23 @@ class LockModel(RuleBasedStateMachine):
         else:
             self.hand_on(operation.name, index)
         return OK
+
+    def status_of_leaving(self, lock: Lock, operation: LeaveQueue, index: int) -> Status:
+        if lock.owner != operation.owner:
+            anyones = [operation.owner] if operation.request == "" else []
+            its_own = (operation.owner, operation.request)
+            lock.queue = [one for one in lock.queue if one[0] not in anyones and (one[0], one[3]) != its_own]
+            return LOCKED
+        if not operation.gives_back:
+            lock.request = operation.request
+            return OK
+        if lock.request != operation.request:
+            return OK
+        if lock.fence == index:
+            lock.due_ms = self.now_ms + 2
+        else:
+            self.hand_on(operation.name, index)
+        return LOCKED
 
     @rule()
     def go_on_from_a_snapshot(self) -> None:
@@ -165,11 +197,12 @@ class LockModel(RuleBasedStateMachine):
     @invariant()
     def everybody_can_look_how_it_stands(self) -> None:
         for name, lock in self.locks.items():
-            for owner in OWNERS:
-                result = self.log.machine.lock(name, owner)
+            for owner, request in product(OWNERS, REQUESTS):
+                result = self.log.machine.lock(name, owner, request)
                 waits = any(waiter[0] == owner and waiter[1] > self.now_ms for waiter in lock.queue)
                 holds = lock.owner == owner and lock.held(self.now_ms)
-                wanted = OK if holds else QUEUED if waits else LOCKED
+                its_own = request in {"", lock.request}
+                wanted = OK if holds and its_own else QUEUED if waits else LOCKED
                 assert (result.status, lock_info(result)) == (wanted, lock.info(self.now_ms))
 
     @invariant()
@@ -321,6 +354,105 @@ def test_leaving_the_queue_too_late_is_holding_the_lock() -> None:
     assert (late.status, lock_info(late).owner, lock_info(late).waiting) == (OK, "a", 0)
     assert holder(log)[0] == "a"
     assert log.write(4, LeaveQueue("never", "a"))[0].status is LOCKED
+
+
+def queued(log: Log, time_ms: int, owner: str, request: str) -> None:
+    assert log.write(time_ms, AcquireLock("l", owner, 1_000, 30_000, request))[0].status is QUEUED
+
+
+def leave(log: Log, time_ms: int, owner: str, request: str) -> Status:
+    """A client that waited hangs up."""
+    return log.write(time_ms, LeaveQueue("l", owner, request, gives_back=True))[0].status
+
+
+def test_the_end_of_a_request_leaves_the_place_of_a_later_one_of_the_same_owner() -> None:
+    log = Log()
+    fence = acquire(log, 0, "x").revision
+    queued(log, 0, "a", "first")
+    queued(log, 0, "b", "other")
+    queued(log, 0, "a", "second")
+    assert leave(log, 0, "a", "first") is LOCKED
+    log.write(1, ReleaseLock("l", "x", fence))
+    assert holder(log)[0] == "a"
+    assert leave(log, 1, "a", "first") is OK
+    assert holder(log)[0] == "a"
+    assert leave(log, 1, "a", "second") is LOCKED
+    assert holder(log)[0] == "b"
+
+
+def test_a_lock_is_given_back_only_while_it_is_that_requests() -> None:
+    log = Log()
+    fence = acquire(log, 0, "x").revision
+    queued(log, 0, "a", "first")
+    queued(log, 0, "b", "other")
+    log.write(1, ReleaseLock("l", "x", fence))
+    mine = holder(log)
+    assert log.write(2, AcquireLock("l", "a", 1_000, 0, "second"))[0].status is OK  # it asked again, and is told
+    assert leave(log, 3, "a", "first") is OK
+    assert holder(log) == mine
+    log.write(4, AcquireLock("l", "a", 1_000))  # by an earlier gateway, which names no requests
+    for request in ("first", "second"):
+        assert leave(log, 4, "a", request) is OK
+    assert holder(log) == mine
+
+
+def test_a_request_that_is_told_of_the_lock_that_another_one_got_has_it_from_then_on() -> None:
+    log = Log()
+    fence = acquire(log, 0, "x").revision
+    queued(log, 0, "a", "first")
+    queued(log, 0, "a", "second")
+    log.write(1, ReleaseLock("l", "x", fence))
+    mine = holder(log)
+    told = [log.machine.lock("l", "a", request).status for request in ("first", "second", "")]
+    assert told == [LOCKED, OK, OK]
+    assert log.write(2, LeaveQueue("l", "a", "first"))[0].status is OK
+    assert log.machine.lock("l", "a", "first").status is OK
+    assert leave(log, 3, "a", "second") is OK
+    assert holder(log) == mine
+
+
+def test_a_lock_that_is_given_back_in_the_entry_that_handed_it_over_is_handed_on_by_the_next() -> None:
+    log = Log()
+    fence = acquire(log, 0, "x").revision
+    queued(log, 0, "a", "first")
+    queued(log, 0, "b", "other")
+    operations: list[LockOperation] = [ReleaseLock("l", "x", fence), LeaveQueue("l", "a", "first", gives_back=True)]
+    log.append(Entry(1, [(log.next_id(), operation) for operation in operations]))
+    assert holder(log) == ("a", log.index)
+    log.tick(3)
+    assert holder(log) == ("b", log.index)
+
+
+def test_a_later_request_that_does_not_wait_has_the_place_and_keeps_its_times() -> None:
+    log = Log()
+    fence = acquire(log, 0, "x").revision
+    queued(log, 0, "a", "first")
+    assert log.write(0, AcquireLock("l", "a", 9_000, 0, "first"))[0].status is QUEUED
+    assert log.write(0, AcquireLock("l", "b", 9_000, 0, "other"))[0].status is LOCKED
+    assert log.write(0, AcquireLock("l", "a", 9_000, 0, "second"))[0].status is QUEUED
+    assert leave(log, 1, "a", "first") is LOCKED
+    log.write(1, ReleaseLock("l", "x", fence))
+    assert lock_info(log.machine.lock("l", "a", "second")) == LockInfo("a", log.index, 1_000, 0)
+
+
+def test_what_an_earlier_build_said_and_kept_is_understood_and_kept_as_it_was() -> None:
+    for said, understood in (
+        ([8, "l", "a", 1_000, 5_000], AcquireLock("l", "a", 1_000, 5_000)),
+        ([11, "l", "a"], LeaveQueue("l", "a")),
+    ):
+        assert msgspec.convert(said, LockOperation) == understood
+    assert msgspec.convert([1, "l", "a", 5], AwaitLockRequest) == AwaitLockRequest(1, "l", "a", 5)
+    log = Log()
+    fence = acquire(log, 0, "x", ttl_ms=9_000).revision
+    acquire(log, 0, "a", ttl_ms=1_000, wait_ms=5_000)
+    record = log.machine._store.get_kept(kept_name("l", slot_of("l"), "l"))
+    assert record is not None
+    assert msgspec.msgpack.decode(record.value) == ["x", fence, [["a", 5_000, 1_000]]]
+    queued(log, 0, "b", "new")
+    assert leave(log, 0, "a", "new") is LOCKED
+    assert leave(log, 0, "x", "new") is OK
+    assert log.write(0, LeaveQueue("l", "a"))[0].status is LOCKED
+    assert lock_info(log.machine.lock("l", "x")) == LockInfo("x", fence, 9_000, 1)
 
 
 def test_no_more_wait_than_may() -> None:

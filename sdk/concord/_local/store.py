@@ -1,6 +1,7 @@
 """The store: each method is an operation of the engine, or a read of it."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -65,6 +66,7 @@ class LocalStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._requests = itertools.count(1)  # numbers are given out by one call, whatever the threads
         self.readings = engine
 
     # --- reading
@@ -199,7 +201,8 @@ class LocalStore:
 
     def acquire_lock(self, name: str, owner: str, ttl: int, wait_s: float, timeout: float) -> int:
         """See Store; the place in the queue is given back when the waiting is cut short."""
-        asked = AcquireLock(requests.key(name, "name"), owner, requests.milliseconds(ttl), int(wait_s * 1000))
+        request = f"{self._engine.name}-{next(self._requests)}"
+        asked = AcquireLock(requests.key(name, "name"), owner, requests.milliseconds(ttl), int(wait_s * 1000), request)
         result = self._write(asked, timeout).results[0]
         if result.status is Status.QUEUED:
             try:
@@ -211,18 +214,17 @@ class LocalStore:
 
     def _await_lock(self, asked: AcquireLock, timeout: float) -> ItemResult:
         try:
-            result = self._engine.await_lock(asked.name, asked.owner, asked.wait_ms / 1000)
+            result = self._engine.await_lock(asked)
         except TroubleError as trouble:
             raise answers.failure(trouble) from trouble
         if result.status is Status.OK:
             return result
-        return self._write(LeaveQueue(asked.name, asked.owner), timeout).results[0]
+        return self._write(LeaveQueue(asked.name, asked.owner, asked.request), timeout).results[0]
 
     def _give_up(self, asked: AcquireLock) -> None:
+        """Leave the queue, or give back what was handed over meanwhile; not what a later request of the owner has."""
         with contextlib.suppress(ConcordError):  # else the place in the queue, or the lock, expires by itself
-            left = self._write(LeaveQueue(asked.name, asked.owner), ASIDE_S).results[0]
-            if left.status is Status.OK:
-                self._write(ReleaseLock(asked.name, asked.owner, left.revision), ASIDE_S)
+            self._write(LeaveQueue(asked.name, asked.owner, asked.request, gives_back=True), ASIDE_S)
 
     def renew_lock(self, name: str, owner: str, fence: int, ttl: int, timeout: float) -> None:
         """See Store."""
