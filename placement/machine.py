@@ -129,8 +129,8 @@ class PlacementMachine:
 
 
 _OTHER_INCARNATION = (
-    "Node {} is registered with another data directory. Start it with that one; "
-    "if the data is lost, start an empty node under an id that was never used."
+    "Node {} is registered with another data directory. Start it with that one; if that is lost, so is the node: the cluster "
+    "goes on while most replicas of each group live, and docs/operations.md says what comes next (A node that is lost)."
 )
 
 

@@ -7,8 +7,8 @@ a voter that forgot something it had promised can lose acknowledged writes for t
 import errno
 
 REBUILD = (
-    "Do not delete or edit files by hand. Move the data directory away and start this node under a new node id with an "
-    "empty one; its groups are rebuilt from the other replicas."
+    "Do not delete or edit files by hand. Move the data directory away and leave this node down: the cluster goes on while "
+    "most replicas of each group live. What comes next is in docs/operations.md (A node that is lost)."
 )
 
 

@@ -1,4 +1,4 @@
-"""The transport of the asyncio client, on aiohttp (`pip install 'concord[async]'`).
+"""The transport of the asyncio client, on aiohttp (the extra `async`).
 
 After a connection that was closed aiohttp repeats a PUT or a DELETE by itself. When the repeat cannot connect, its error says
 nothing of the first, so whether a request may have been heard is noted by a trace (`Attempt`).

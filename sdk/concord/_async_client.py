@@ -393,5 +393,5 @@ def _default_transport() -> AsyncTransport:
     try:
         from concord._aiohttp import AiohttpTransport  # noqa: PLC0415 - only who connects pays for it
     except ImportError as error:
-        raise ImportError("AsyncConcord needs aiohttp: pip install 'concord[async]'") from error
+        raise ImportError("AsyncConcord needs aiohttp: install it, or Concord with its extra 'async'") from error
     return AiohttpTransport()

@@ -14,7 +14,7 @@ from concord._transports import Request, Response, TransportError
 T = TypeVar("T")
 
 ENTRY_POINTS = "concord.inprocess"
-INSTALL = "pip install 'concord[server]'"
+INSTALL = "install Concord with its extra 'server'"
 URL = "http://in-process"
 """Stands for the only gateway there is."""
 

@@ -105,7 +105,7 @@ def _store(path: str | os.PathLike[str] | None, durability: str) -> Store:
         from concord._local import open_store  # noqa: PLC0415 - the server is loaded by whoever opens a store
     except ImportError as error:
         raise StoreFailed(
-            f"a store in this process needs more than is installed ({error}): pip install 'concord[embedded]'",
+            f"a store in this process needs more than is installed ({error}): install Concord with its extra 'embedded'",
             code="STORE_NOT_INSTALLED",
         ) from error
     return open_store(None if path is None else Path(path), durability)

@@ -214,5 +214,5 @@ def test_without_cryptography_the_command_says_what_to_install(tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 1
-    assert "pip install 'concord[certs]'" in done.stderr
+    assert "install Concord with its extra 'certs'" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -87,6 +87,7 @@ def test_each_fault_of_a_group_is_found(changes: dict[str, Any], expected: tuple
         (NODES, ["n1"], ("copies", "warn")),
         (changed(0, reachable=False), ["n1", "n2", "n3"], ("copies", "warn")),
         (changed(0, zone="z2"), ["n1", "n2", "n3"], ("zones", "warn")),
+        ([*NODES, msgspec.structs.replace(NODES[0], name="n4")], ["n1", "n2", "n3"], ("nodes", "warn")),
     ],
 )
 def test_what_the_next_failure_would_cost_is_told(

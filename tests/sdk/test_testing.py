@@ -181,7 +181,7 @@ def test_without_the_server_only_tests_that_use_it_fail_and_say_why(pytester: py
     pytester.makepyfile("def test_other(): pass\ndef test_with(concord_url): pass\n")
     result = pytester.runpytest_subprocess(*LEAN)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*needs litestar, which is not installed: pip install 'concord?server?'*"])
+    result.stdout.fnmatch_lines(["*needs litestar, which is not installed: install Concord with its extra 'server'*"])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

@@ -218,5 +218,5 @@ def test_a_client_without_the_server_says_what_to_install(tmp_path: Path) -> Non
     ) as cluster:
         refused = cluster.command("node")
     assert refused.returncode == 1
-    assert "pip install 'concord[server]'" in refused.stderr
+    assert "install Concord with its extra 'server'" in refused.stderr
     assert "no_such_room" in refused.stderr

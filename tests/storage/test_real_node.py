@@ -14,7 +14,7 @@ from tests.storage.lone_node import LoneNode, lone_node
 
 WRITES_MAX = 2000
 FULL_BYTES = 640 << 10
-REBUILD = "Move the data directory away and start this node under a new node id"
+REBUILD = "Move the data directory away and leave this node down"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tests.storage.directory import Node, State
 
 FILE = re.compile(r"wal/|snapshots/|identity\.json|peers\.json|watermark|data directory")
 ADVICE = re.compile(
-    r"Move the data directory away and start this node under a new node id"
+    r"Move the data directory away and leave this node down"
     r"|start this node on its own data directory"
     r"|start the release that wrote it"
     r"|move it away"

@@ -51,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         from concord.cli import issuing  # noqa: PLC0415 - the other commands do without cryptography
     except ImportError as error:
-        raise CliError(f"concord certs needs cryptography ({error})", "pip install 'concord[certs]'") from error
+        raise CliError(
+            f"concord certs needs cryptography ({error})", "install Concord with its extra 'certs'"
+        ) from error
     return issuing.add(options) if "role" in options else issuing.begin(options)
 
 

@@ -161,6 +161,10 @@ def group_findings(states: Sequence[GroupState]) -> Iterator[Finding]:
 def placement_findings(nodes: Sequence[Member], states: Sequence[GroupState]) -> Iterator[Finding]:
     """What the loss of a node, or of a zone, would cost."""
     alive = {one.name for one in nodes if one.reachable}
+    idle = alive - {name for one in states for name in one.replicas}
+    if states and idle:
+        hint = "a cluster that has begun gives its groups to no other nodes, see docs/operations.md"
+        yield warn("nodes", f"{' '.join(sorted(idle))} host no group and replace nobody", hint)
     zones = {one.name: one.zone or one.name for one in nodes}
     few = [one.id for one in states if len(one.replicas) < FAULTS_TOLERATED_FROM]
     if few:
@@ -171,7 +175,7 @@ def placement_findings(nodes: Sequence[Member], states: Sequence[GroupState]) ->
         yield warn(
             "copies",
             f"groups {numbers(edge)} stand still when one more node fails",
-            "bring back the nodes that are down",
+            "bring back the nodes that are down; one that is lost cannot be replaced yet, see docs/operations.md",
         )
     together = [one.id for one in states if one.id not in few and _a_zone_has_the_majority(one, zones)]
     if together:

@@ -31,12 +31,13 @@ def run(command: str, argv: Sequence[str]) -> int:
     _end_with_supervisor()
     found = list(entry_points(group=ENTRY_POINTS, name=command))
     if not found:
-        raise CliError(f"this installation knows no concord {command}", "pip install 'concord[server]'")
+        raise CliError(f"this installation knows no concord {command}", "install Concord with its extra 'server'")
     try:
         start: Callable[[Sequence[str]], int] = found[0].load()
     except ImportError as error:
         raise CliError(
-            f"concord {command} needs the server, which is not installed ({error})", "pip install 'concord[server]'"
+            f"concord {command} needs the server, which is not installed ({error})",
+            "install Concord with its extra 'server'",
         ) from error
     return start(argv)
 
