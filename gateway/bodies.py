@@ -254,6 +254,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except msgspec.ValidationError as error:
         raise invalid(_message(error)) from None
     except msgspec.MsgspecError as error:
+        if not body:
+            raise invalid("body: it is empty, where JSON is expected") from None
         if _is_half_a_pair(str(error), body):
             raise invalid("body: half of a surrogate pair stands in a string, which is no character") from None
         raise invalid(_message(error)) from None

@@ -15,6 +15,8 @@ from granian.log import LogLevels
 from granian.net import SocketSpec  # type: ignore[attr-defined]  # it is another class on each system
 from granian.server.embed import Server
 
+from process.listener import cannot_listen
+
 BACKLOG = 1024
 ACCEPTING_S = 10.0
 ACCEPTING_POLL_S = 0.002
@@ -107,7 +109,10 @@ def _reserve(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as alone:
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        alone.bind(address)
+        try:
+            alone.bind(address)
+        except OSError as error:
+            raise cannot_listen(error, host, port) from error
         taken = alone.getsockname()
     shared = socket.socket(family, kind, protocol)
     try:

@@ -85,7 +85,12 @@ async def bind(host: str, port: int, *, exposed: bool) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(_BACKLOG)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        raise cannot_listen(error, host, port) from error
     return sock
+
+
+def cannot_listen(error: OSError, host: str, port: int) -> OSError:
+    """The same error, saying where: a process has several ports, and the system names none."""
+    return OSError(error.errno, f"cannot listen on {format_address(host, port)}: {error.strerror or error}")
