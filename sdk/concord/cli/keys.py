@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +16,7 @@ from concord.cli.output import named, print_json, write, write_line
 from concord.cli.values import KINDS, Kind, Row, read_value, row_of, shown, shown_on_a_line
 
 if TYPE_CHECKING:
-    from concord import Concord, Consistency, Written
+    from concord import Concord, ConcordError, Consistency
 
 LIMIT_TTL_S = 10 * 365 * 24 * 3600
 LIMIT_LISTED = 1_000_000_000
@@ -163,16 +163,16 @@ def _delete_prefix(client: "Concord", prefix: str, *, as_json: bool) -> int:
     while some := list(itertools.islice(keys, DELETE_AT_ONCE)):
         written = client.delete_many(some)
         done += len(written.done)
-        failed += complain_of(written, LIMIT_COMPLAINTS - failed)
+        failed += complain_of(written.errors, LIMIT_COMPLAINTS - failed)
     _say({"deleted": done, "failed": failed}, f"{done} deleted", as_json=as_json)
     return exits.FAILED if failed else exits.DONE
 
 
-def complain_of(written: "Written", at_most: int) -> int:
+def complain_of(errors: "Mapping[str, ConcordError]", at_most: int) -> int:
     """Say which keys could not be written, up to a number of lines; returns how many there are."""
-    for key, error in itertools.islice(written.errors.items(), max(0, at_most)):
+    for key, error in itertools.islice(errors.items(), max(0, at_most)):
         complain(f"{named(key)}: {error.message}")
-    return len(written.errors)
+    return len(errors)
 
 
 def _ls(options: argparse.Namespace) -> int:

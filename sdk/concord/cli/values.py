@@ -18,6 +18,8 @@ Kind: TypeAlias = Literal["auto", "json", "text", "raw"]
 KINDS: tuple[Kind, ...] = ("auto", "json", "text", "raw")
 LIMIT_VALUE_BYTES = 1 << 20
 """Of a gateway; a file is not read further than it takes to see that it is over."""
+BREAKS = (b"\n", b"\r", b"\t")
+"""White space of JSON that no value within a line may have."""
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,7 +27,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         key: its name.
-        value: its JSON as it is stored, or base64 in a string.
+        value: its JSON as it is stored but for line breaks and tabs, or base64 in a string.
         encoding: "base64" for a value of bytes.
         content_type: of a value of bytes.
         ttl: seconds that it has left; absent for ever.
@@ -53,7 +55,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 def row_of(entry: Entry[Any]) -> Row:
     """An entry that was read with `type=AS_STORED`."""
     if not isinstance(entry.value, bytes):
-        return Row(entry.key, entry.value, ttl=entry.ttl, revision=entry.revision)
+        text = msgspec.Raw(on_a_line(bytes(entry.value)))
+        return Row(entry.key, text, ttl=entry.ttl, revision=entry.revision)
     text = msgspec.Raw(msgspec.json.encode(base64.b64encode(entry.value).decode()))
     return Row(entry.key, text, "base64", entry.content_type, entry.ttl, entry.revision)
 
@@ -117,4 +120,14 @@ def shown_on_a_line(value: msgspec.Raw | bytes | None) -> str:
         return ""
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
-    return msgspec.json.format(bytes(value), indent=0).decode()
+    return on_a_line(bytes(value)).decode()
+
+
+def on_a_line(text: bytes) -> bytes:
+    """JSON without line breaks and tabs; as it is when it has none.
+
+    None of them is within a string: JSON spells out the control characters there, and neither a gateway nor msgspec takes others.
+    """
+    if any(byte in text for byte in BREAKS):
+        return msgspec.json.format(text, indent=0)
+    return text
