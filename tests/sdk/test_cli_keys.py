@@ -173,6 +173,36 @@ def test_every_failure_is_one_line_with_a_hint_and_a_code_of_its_own(
 
 
 @pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (REFUSED, ("CONNECTION_FAILED", False, True)),
+        (refused(401, "UNAUTHORIZED"), ("UNAUTHORIZED", False, False)),
+        (refused(412, "PRECONDITION_FAILED"), ("PRECONDITION_FAILED", False, False)),
+        (UNAVAILABLE, ("CLUSTER_UNAVAILABLE", False, True)),
+        (LOST, ("UNKNOWN", "unknown", True)),
+    ],
+)
+def test_with_json_every_failure_is_a_line_of_json(
+    memory: Memory, capsys: Output, answer: object, said: tuple[object, ...]
+) -> None:
+    memory.answers = [answer] * 20  # type: ignore[list-item] # those above
+    assert main(["put", "k", "1", "--timeout", "0.01", "--json"]) != 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    error = json.loads(shown.err)["error"]
+    assert (error["code"], error["applied"], error["retryable"]) == said
+    assert error["message"]
+
+
+@pytest.mark.usefixtures("memory")
+def test_with_json_wrong_use_and_keys_that_are_not_there_are_lines_of_json(capsys: Output) -> None:
+    for words, code in ((["get", "a", "--stall"], "USAGE"), (["gett"], "USAGE"), (["get", "none"], "NOT_FOUND")):
+        assert code_of([*words, "--json"]) != 0
+        assert json.loads(capsys.readouterr().err)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
     "words",
     [
         [],

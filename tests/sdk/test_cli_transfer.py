@@ -176,9 +176,12 @@ def test_a_line_that_is_none_is_named_and_the_rest_is_written(
     assert set(memory.kept) == {"first", "last"}
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {"keys": 2, "failed": 1}
-    said = shown.err.splitlines()
-    assert [one for one in said if one.startswith("concord: line 2: ")] == [said[0], said[2]]
-    assert len(said) == 3
+    first, summary, second = shown.err.splitlines()
+    assert first.startswith("concord: line 2: ")
+    assert summary == "2 keys can be read, 1 failed"
+    error = json.loads(second)["error"]
+    assert error["message"].startswith("line 2: ")
+    assert (error["code"], error["applied"]) == ("USAGE", False)
     assert not position_path(file).exists()
 
 

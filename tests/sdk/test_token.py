@@ -78,8 +78,17 @@ def test_tokens_are_listed_as_a_table_or_as_json(gateway: Asked, capsys: pytest.
     assert heading.split() == ["ID", "NAME", "SCOPES", "CREATED", "EXPIRES"]
     assert row.split()[:3] == ["0123456789ab", "app", "read,write:app/"]
     assert main(["token", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [ROW]
-    assert len(gateway) == 2
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [ROW]
+    assert main(["token", "create", "app", "--scope", "admin:", "--json"]) == 0
+    assert main(["token", "revoke", "0123456789ab", "--json"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [MADE, {"revoked": ROW["id"]}]
+    assert len(gateway) == 4
+    assert main(["token", "list", "--json", "--token", "sk_concord_wrong"]) == exits.DENIED
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    error = json.loads(shown.err)["error"]
+    assert (error["code"], error["applied"], error["retryable"]) == ("UNAUTHORIZED", False, False)
+    assert "the token is not known" in error["message"]
 
 
 def test_a_token_is_revoked_and_rotated_by_its_id(gateway: Asked, capsys: pytest.CaptureFixture[str]) -> None:

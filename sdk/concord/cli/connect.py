@@ -71,4 +71,10 @@ def explained(error: ConcordError, url: str) -> CliError:
         message = f"nobody answers at {url}: {message.rpartition('] ')[2]}"
     elif isinstance(error, concord.Conflict) and error.holder is not None:
         message = f"{message}: {error.holder.owner} has it for {error.holder.ttl} s"
-    return CliError(message, hint, code)
+    return carried(CliError(message, hint, code), error)
+
+
+def carried(made: CliError, error: ConcordError) -> CliError:
+    """The first with what the other says to a program."""
+    made.code, made.applied, made.retryable = error.code, error.applied, error.retryable
+    return made

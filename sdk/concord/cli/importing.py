@@ -16,7 +16,7 @@ import msgspec
 from concord.cli import exits
 from concord.cli.arguments import Commands
 from concord.cli.connect import add_client_arguments, connected, explained
-from concord.cli.console import Bar, CliError, complain
+from concord.cli.console import Bar, CliError, complain, tell
 from concord.cli.jsonlines import NotLinesError, Piece, Reader
 from concord.cli.keys import LIMIT_COMPLAINTS, LIMIT_TTL_S, complain_of
 from concord.cli.output import print_json
@@ -111,7 +111,7 @@ def _import_file(options: argparse.Namespace, path: Path, file: BinaryIO) -> Pos
         if begun.name != _name(file):
             raise CliError(f"{path} has changed since", "leave out --resume to begin anew", exits.USAGE)
         file.seek(begun.bytes)
-    kept = None if options.dry_run or not _can_keep(path, begun) else path
+    kept = None if options.dry_run or not _can_keep(path, begun, as_json=options.json) else path
     try:
         done = _import(options, file, begun, kept)
     except NotLinesError:
@@ -119,7 +119,7 @@ def _import_file(options: argparse.Namespace, path: Path, file: BinaryIO) -> Pos
             remove(path)
         raise
     except (CliError, KeyboardInterrupt):
-        if not options.dry_run:
+        if not options.dry_run and not options.json:
             how = "go on with --resume" if kept else "import it again"
             sys.stderr.write(f"not all of {path} is imported: {how}\n")
         raise
@@ -128,12 +128,13 @@ def _import_file(options: argparse.Namespace, path: Path, file: BinaryIO) -> Pos
     return done
 
 
-def _can_keep(path: Path, begun: Position) -> bool:
+def _can_keep(path: Path, begun: Position, *, as_json: bool) -> bool:
     """Whether a position can be kept beside the file; it is no reason not to import it."""
     try:
         save(path, begun)
     except CliError as error:
-        complain(f"{error}; an interruption means to import it again")
+        if not as_json:
+            complain(f"{error}; an interruption means to import it again")
         return False
     return True
 
@@ -154,7 +155,7 @@ def _import(options: argparse.Namespace, file: BinaryIO, begun: Position, path: 
                 refused = {} if options.dry_run else _write(client, batch.puts, options.url)
                 if refused or batch.faults:
                     bar.clear()
-                _complain_of(batch, refused, LIMIT_COMPLAINTS - done.failed)
+                _complain_of(batch, refused, LIMIT_COMPLAINTS - done.failed, as_json=options.json)
                 done = _behind(done, batch, len(refused))
                 if path is not None:
                     save(path, done)
@@ -178,12 +179,13 @@ def _behind(done: Position, batch: Batch, refused: int) -> Position:
     )
 
 
-def _complain_of(batch: Batch, refused: "dict[str, ConcordError]", at_most: int) -> None:
+def _complain_of(batch: Batch, refused: "dict[str, ConcordError]", at_most: int, *, as_json: bool) -> None:
     """Say what could not be read or written, up to a number of lines; how many there are is said at the end."""
-    faults = [f"line {number}: {fault} (expected what concord export writes)" for number, fault in batch.faults.items()]
-    for fault in faults[: max(0, at_most)]:
-        complain(fault)
-    complain_of(refused, at_most - len(faults))
+    hint = "expected what concord export writes"
+    faults = [CliError(f"line {number}: {fault}", hint, exits.USAGE) for number, fault in batch.faults.items()]
+    for error in faults[: max(0, at_most)]:
+        tell(error, as_json=as_json)
+    complain_of(refused, at_most - len(faults), as_json=as_json)
 
 
 def _write(client: "Concord", puts: "Mapping[str, Put]", url: str) -> "dict[str, ConcordError]":

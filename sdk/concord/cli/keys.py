@@ -10,8 +10,8 @@ import msgspec
 
 from concord.cli import exits
 from concord.cli.arguments import Commands, Parser, number_up_to, revision, whole_number
-from concord.cli.connect import add_client_arguments, connected
-from concord.cli.console import CliError, complain
+from concord.cli.connect import add_client_arguments, carried, connected
+from concord.cli.console import CliError, tell
 from concord.cli.output import named, print_json, write, write_line
 from concord.cli.values import KINDS, Kind, Row, read_value, row_of, shown, shown_on_a_line
 
@@ -163,15 +163,15 @@ def _delete_prefix(client: "Concord", prefix: str, *, as_json: bool) -> int:
     while some := list(itertools.islice(keys, DELETE_AT_ONCE)):
         written = client.delete_many(some)
         done += len(written.done)
-        failed += complain_of(written.errors, LIMIT_COMPLAINTS - failed)
+        failed += complain_of(written.errors, LIMIT_COMPLAINTS - failed, as_json=as_json)
     _say({"deleted": done, "failed": failed}, f"{done} deleted", as_json=as_json)
     return exits.FAILED if failed else exits.DONE
 
 
-def complain_of(errors: "Mapping[str, ConcordError]", at_most: int) -> int:
+def complain_of(errors: "Mapping[str, ConcordError]", at_most: int, *, as_json: bool) -> int:
     """Say which keys could not be written, up to a number of lines; returns how many there are."""
     for key, error in itertools.islice(errors.items(), max(0, at_most)):
-        complain(f"{named(key)}: {error.message}")
+        tell(carried(CliError(f"{named(key)}: {error.message}"), error), as_json=as_json)
     return len(errors)
 
 

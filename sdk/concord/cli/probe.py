@@ -2,13 +2,13 @@
 
 import http.client
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from concord.cli.console import CliError
-from concord.cli.exits import DENIED, FAILED, UNAVAILABLE, UNREACHABLE, USAGE
+from concord.cli.exits import DENIED, FAILED, UNAVAILABLE, UNKNOWN, UNREACHABLE, USAGE
 from concord.cli.gateways import TOKEN_VARIABLE, urls_of
 
 LIMIT_BODY_BYTES = 16 << 20
@@ -27,6 +27,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 class _Error(msgspec.Struct, frozen=True):
     message: str
+    code: str = ""
+    applied: Literal[False, "unknown"] = False
+    retryable: bool = False
 
 
 class _ErrorBody(msgspec.Struct, frozen=True):
@@ -72,10 +75,14 @@ def send(method: str, url: str, path: str, timeout_s: float, *, body: bytes = b"
 
 def error_message(body: bytes) -> str:
     """The message of an error body of the API, or the beginning of whatever it is."""
+    return _error(body).message
+
+
+def _error(body: bytes) -> _Error:
     try:
-        return msgspec.json.decode(body, type=_ErrorBody).error.message
+        return msgspec.json.decode(body, type=_ErrorBody).error
     except msgspec.DecodeError:
-        return body[:200].decode(errors="replace")
+        return _Error(body[:200].decode(errors="replace"))
 
 
 def first_alive(urls: Sequence[str], timeout_s: float) -> str:
@@ -121,4 +128,9 @@ def refused(url: str, answer: Answer) -> CliError:
         code, hint = DENIED, f"set {TOKEN_VARIABLE} to a token that may do this"
     elif answer.status in {429, 503, 504}:
         code, hint = UNAVAILABLE, "try again in a moment"
-    return CliError(f"{url} answered {answer.status}: {error_message(answer.body)}", hint, code)
+    error = _error(answer.body)
+    if error.applied == "unknown":
+        code, hint = UNKNOWN, "it may have been applied: look before you do it again"
+    made = CliError(f"{url} answered {answer.status}: {error.message}", hint, code, error.code)
+    made.applied, made.retryable = error.applied, error.retryable or made.retryable
+    return made
