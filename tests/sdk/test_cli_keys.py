@@ -107,6 +107,20 @@ def test_conditions_times_to_live_and_numbers(memory: Memory, capsys: Output) ->
     assert main(["incr", "text"]) == exits.CONFLICT
 
 
+@pytest.mark.usefixtures("memory")
+def test_a_key_that_is_not_there_is_named(capsys: Output) -> None:
+    for words in (["get", "none"], ["ttl", "none"], ["touch", "none", "5"]):
+        assert main(words) == exits.NOT_FOUND
+        assert capsys.readouterr().err == "concord: there is no key none\n"
+
+
+def test_what_is_no_file_is_said_so(memory: Memory, tmp_path: Path, capsys: Output) -> None:
+    for word, fault in (("@", "the name of a file is missing"), (f"@{tmp_path}", f"{tmp_path}: Is a directory")):
+        assert main(["put", "a", word]) == exits.USAGE
+        assert capsys.readouterr().err.startswith(f"concord: {fault}")
+    assert memory.asked == []
+
+
 def test_delete_says_what_was_there_and_takes_a_prefix(memory: Memory, capsys: Output) -> None:
     for key in ("a", "user/1", "user/2"):
         memory.put(key, b"1")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from concord.cli import exits, main
+from concord.cli.probe import Answer, refused
 from concord.cli.token import Scope, scope, scopes_text, token_id
 
 ROW = {
@@ -22,6 +23,7 @@ ROW = {
     "old_secret_until": None,
 }
 MADE = ROW | {"token": "sk_concord_new"}
+NO_TOKENS = "this gateway asks for no tokens: manage them at one with --auth on"
 REFUSAL = {"status": "error", "error": {"code": "UNAUTHORIZED", "message": "the token is not known"}}
 
 
@@ -148,3 +150,13 @@ def test_bootstrap_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("concord.cli.server.run", start)
     assert main(["token", "bootstrap", "--nodes", "127.0.0.1:1"]) == 0
     assert run == [("token-bootstrap", ["--nodes", "127.0.0.1:1"])]
+
+
+def test_a_hint_does_not_contradict_the_message() -> None:
+    body = json.dumps({"error": {"code": "FORBIDDEN", "message": NO_TOKENS}}).encode()
+    assert "CONCORD_TOKEN" not in str(refused("http://a", Answer(403, body)))
+
+
+def test_a_verb_that_is_none_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "create", "app", "--scope", "read,foo:bar"]) == exits.USAGE
+    assert "'foo' is no verb: there are read, write, lock, watch, admin" in capsys.readouterr().err

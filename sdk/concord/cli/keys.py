@@ -1,6 +1,7 @@
 """`concord get`, `put`, `delete`, `ls`, `incr`, `touch` and `ttl`: the operations on keys, one call of the client each."""
 
 import argparse
+import contextlib
 import itertools
 import sys
 from collections.abc import Iterator, Mapping
@@ -113,7 +114,7 @@ def _get(options: argparse.Namespace) -> int:
     with connected(options) as client:
         entry = client.entry(options.key, type=AS_STORED, consistency="stale" if options.stale else None)
     if entry is None:
-        raise CliError(f"there is no key {options.key}", exit_code=exits.NOT_FOUND)
+        raise _no_key(options.key)
     if options.json:
         print_json(row_of(entry))
     else:
@@ -209,17 +210,32 @@ def _incr(options: argparse.Namespace) -> int:
 
 
 def _touch(options: argparse.Namespace) -> int:
-    with connected(options) as client:
+    with connected(options) as client, _there(options.key):
         made = client.touch(options.key, options.seconds)
     _say({"revision": made}, str(made), as_json=options.json)
     return exits.DONE
 
 
 def _ttl(options: argparse.Namespace) -> int:
-    with connected(options) as client:
+    with connected(options) as client, _there(options.key):
         left = client.ttl(options.key)
     _say({"ttl": left}, "never" if left is None else str(left), as_json=options.json)
     return exits.DONE
+
+
+@contextlib.contextmanager
+def _there(key: str) -> Iterator[None]:
+    """Name the key when it is not there."""
+    from concord import NotFound  # noqa: PLC0415 - the client is for those who connect
+
+    try:
+        yield
+    except NotFound as error:
+        raise _no_key(key) from error
+
+
+def _no_key(key: str) -> CliError:
+    return CliError(f"there is no key {named(key)}", exit_code=exits.NOT_FOUND)
 
 
 def _say(said: dict[str, object], line: str, *, as_json: bool) -> None:

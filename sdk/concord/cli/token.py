@@ -16,9 +16,8 @@ from concord.cli.probe import ask
 DESCRIPTION = """Manage the tokens of a cluster whose gateways ask for them (concord gateway --auth on). It takes a token with
 admin itself, in CONCORD_TOKEN or --token. The first one is made by `concord token bootstrap`, which asks the nodes."""
 BOOTSTRAP_HELP = "make the first token of a cluster (needs concord[server]; see concord token bootstrap --help)"
-SCOPE_HELP = (
-    'VERBS:PREFIX, as in read,write:app/ or admin: (verbs: read write lock watch admin; an empty prefix is "every key")'
-)
+VERBS = ("read", "write", "lock", "watch", "admin")
+SCOPE_HELP = f'VERBS:PREFIX, as in read,write:app/ or admin: (verbs: {" ".join(VERBS)}; an empty prefix is "every key")'
 TOKENS_PATH = "/api/v1/tokens"
 TIMEOUT_S = 10.0
 LIMIT_SECONDS = 10 * 365 * 24 * 3600
@@ -103,6 +102,9 @@ def scope(text: str) -> Scope:
     verbs, separator, prefix = text.partition(":")
     if not separator or not verbs:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form VERBS:PREFIX, as in read,write:app/")
+    for verb in verbs.split(","):
+        if verb not in VERBS:
+            raise argparse.ArgumentTypeError(f"{verb!r} is no verb: there are {', '.join(VERBS)}")
     return Scope(prefix, verbs.split(","))
 
 

@@ -21,6 +21,8 @@ LIMIT_VALUE_BYTES = 1 << 20
 BREAKS = (b"\n", b"\r", b"\t")
 """White space of JSON that no value within a line may have."""
 
+HINT_AT = "for a value that begins with @, write it as JSON: '\"@…\"'"
+
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     """A key as a line of JSON, as `get`, `ls`, `export` print it and `import` reads it.
@@ -88,13 +90,14 @@ def _content(word: str, stdin: BinaryIO) -> tuple[bytes, bool]:
     try:
         if word == "-":
             return stdin.read(LIMIT_VALUE_BYTES + 1), True
+        if word == "@":
+            raise CliError("the name of a file is missing behind @", HINT_AT, exits.USAGE)
         if word.startswith("@"):
             with Path(word[1:]).open("rb") as file:
                 return file.read(LIMIT_VALUE_BYTES + 1), True
         return word.encode("utf-8", "surrogateescape"), False
     except OSError as error:
-        hint = "for a value that begins with @, write it as JSON: '\"@…\"'"
-        raise CliError(f"{word.removeprefix('@')}: {error.strerror}", hint, exits.USAGE) from error
+        raise CliError(f"{word.removeprefix('@')}: {error.strerror}", HINT_AT, exits.USAGE) from error
 
 
 def json_fault(content: bytes) -> str | None:
