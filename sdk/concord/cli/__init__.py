@@ -43,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    if words[:1] == ["help"]:
+        from concord.cli import commands  # noqa: PLC0415 - a node process needs none of them
+
+        words = commands.resolved(words)
     if words and words[0] in SERVER_COMMANDS:
         from concord.cli import server  # noqa: PLC0415 - only what a command needs
 
@@ -57,7 +61,7 @@ def _run(words: list[str]) -> int:
 def _run_client_command(words: Sequence[str]) -> int:
     from concord.cli import commands  # noqa: PLC0415 - a node process needs none of them
 
-    words, behind = commands.parted(words)
+    words, behind = commands.parted(commands.resolved(words))
     options = commands.parser_for(words, __version__, SERVER_COMMANDS).parse_args(words)
     options.behind = behind
     code: int = options.run(options)

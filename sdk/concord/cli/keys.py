@@ -23,6 +23,7 @@ LIMIT_TTL_S = 10 * 365 * 24 * 3600
 LIMIT_LISTED = 1_000_000_000
 PAGE_KEYS = 1000
 DELETE_AT_ONCE = 4000
+STDIN = "-"
 LIMIT_COMPLAINTS = 10
 
 GET = "Print the value of a key: a string as its characters, other JSON as it is stored, bytes as they are."
@@ -92,6 +93,7 @@ def _add_delete(commands: Commands) -> None:
 
 def _add_conditions(parser: Parser) -> None:
     parser.add_argument("--if-revision", type=revision, metavar="N", help="only when it has this revision (0: is new)")
+    parser.add_argument("--if-value", metavar="VALUE", help="only when its value is equal to this as JSON")
     parser.add_argument("--if-fence", type=revision, metavar="N", help="only when no greater fence was used on it")
 
 
@@ -126,7 +128,10 @@ def _put(options: argparse.Namespace) -> int:
     kind: Kind = "raw" if options.content_type else options.type
     if options.type not in {kind, "auto"}:
         raise CliError(f"--content-type is for bytes, not for --type {options.type}", exit_code=exits.USAGE)
+    if options.value == options.if_value == STDIN:
+        raise CliError("stdin is VALUE or --if-value, not both", exit_code=exits.USAGE)
     value = read_value(options.value, kind, sys.stdin.buffer)
+    expected = _expected(options, "auto" if kind == "raw" else kind)
     with connected(options) as client:
         made = client.put(
             options.key,
@@ -135,14 +140,20 @@ def _put(options: argparse.Namespace) -> int:
             content_type=options.content_type,
             if_absent=True if options.if_absent else None,
             if_revision=options.if_revision,
+            if_value=expected,
             if_fence=options.if_fence,
         )
     _say({"revision": made}, str(made), as_json=options.json)
     return exits.DONE
 
 
+def _expected(options: argparse.Namespace, kind: Kind) -> object:
+    """The value of --if-value for the client."""
+    return msgspec.UNSET if options.if_value is None else read_value(options.if_value, kind, sys.stdin.buffer)
+
+
 def _delete(options: argparse.Namespace) -> int:
-    conditional = options.if_revision is not None or options.if_fence is not None
+    conditional = any(one is not None for one in (options.if_revision, options.if_value, options.if_fence))
     if options.prefix is not None:
         if options.keys or conditional or not options.prefix:
             raise CliError("--prefix goes alone, and is not empty", exit_code=exits.USAGE)
@@ -150,9 +161,12 @@ def _delete(options: argparse.Namespace) -> int:
             return _delete_prefix(client, options.prefix, as_json=options.json)
     if not options.keys or (conditional and len(options.keys) > 1):
         raise CliError("expected a KEY, just one with a condition, or --prefix", exit_code=exits.USAGE)
+    expected = _expected(options, "auto")
     with connected(options) as client:
         for key in options.keys:
-            was_there = client.delete(key, if_revision=options.if_revision, if_fence=options.if_fence)
+            was_there = client.delete(
+                key, if_revision=options.if_revision, if_value=expected, if_fence=options.if_fence
+            )
             said = {"key": key, "deleted": was_there}
             _say(said, f"{named(key)} {'deleted' if was_there else 'was not there'}", as_json=options.json)
     return exits.DONE
