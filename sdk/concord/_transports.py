@@ -12,6 +12,10 @@ CONNECT_TIMEOUT_S = 1.0
 """For one connection attempt: a gateway that is gone must not eat the deadline."""
 CHUNK_BYTES = 65_536
 
+NO_HTTP = "what answers there speaks no HTTP"
+NO_ANSWER = "no answer in time"
+"""What a TransportError says of a port that is no gateway's, among others."""
+
 
 class Request(msgspec.Struct, frozen=True, gc=False):
     """What is sent, apart from where to.

@@ -1,6 +1,7 @@
 """The transport of the sync client, on urllib3."""
 
 import contextlib
+import http.client
 import time
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +9,9 @@ import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    NameResolutionError,
     NewConnectionError,
+    ProtocolError,
     ReadTimeoutError,
 )
 from urllib3.exceptions import (
@@ -16,7 +19,16 @@ from urllib3.exceptions import (
 )
 from urllib3.response import BaseHTTPResponse
 
-from concord._transports import CHUNK_BYTES, CONNECT_TIMEOUT_S, LIMIT_BODY_BYTES, Request, Response, TransportError
+from concord._transports import (
+    CHUNK_BYTES,
+    CONNECT_TIMEOUT_S,
+    LIMIT_BODY_BYTES,
+    NO_ANSWER,
+    NO_HTTP,
+    Request,
+    Response,
+    TransportError,
+)
 
 POOL_CONNECTIONS = 64
 
@@ -109,4 +121,22 @@ def _failure(error: Exception) -> TransportError:
     """Whether the request may have been heard: only a connection that was never made is sure."""
     was_sent = not isinstance(error, NewConnectionError | ConnectTimeoutError)
     timed_out = isinstance(error, ReadTimeoutError | Urllib3TimeoutError | TimeoutError) and was_sent
-    return TransportError(f"{type(error).__name__}: {error}", was_sent=was_sent, timed_out=timed_out)
+    return TransportError(_reason(error), was_sent=was_sent, timed_out=timed_out)
+
+
+def _reason(error: Exception) -> str:
+    """What happened, in a few words; the libraries' own are about their classes."""
+    if isinstance(error, ProtocolError) and error.args and isinstance(error.args[-1], Exception):
+        error = error.args[-1]
+    if isinstance(error, NewConnectionError):
+        reason = getattr(error.__cause__, "strerror", None) or str(error)
+        return f"the name cannot be resolved: {reason}" if isinstance(error, NameResolutionError) else reason
+    if isinstance(error, ConnectTimeoutError):
+        return "no connection in time"
+    if isinstance(error, Urllib3TimeoutError | TimeoutError):
+        return NO_ANSWER
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "the connection was closed without an answer"
+    if isinstance(error, http.client.BadStatusLine):
+        return NO_HTTP
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"

@@ -95,6 +95,8 @@ class Memory:
         told = {name: msgspec.json.decode(value) for name, value in body.items() if name != "value"}
         found = self.kept.get(key)
         expected = told.get("if_revision")
+        if "if_value" in told and (not found or msgspec.json.decode(found.value) != told["if_value"]):
+            return refused(412, "PRECONDITION_FAILED")
         if (told.get("if_absent") and found) or (expected is not None and expected != (found.revision if found else 0)):
             return refused(412, "PRECONDITION_FAILED")
         if request.method == "PUT":

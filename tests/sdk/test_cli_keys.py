@@ -107,6 +107,53 @@ def test_conditions_times_to_live_and_numbers(memory: Memory, capsys: Output) ->
     assert main(["incr", "text"]) == exits.CONFLICT
 
 
+def test_a_value_is_a_condition(memory: Memory, tmp_path: Path) -> None:
+    memory.put("k", b'{"a": 1}')
+    assert main(["put", "k", "x", "--if-value", '{"a": 2}']) == exits.CONFLICT
+    assert main(["put", "none", "x", "--if-value", "null"]) == exits.CONFLICT
+    (tmp_path / "old").write_text('{\n"a": 1\n}\n')
+    assert main(["put", "k", "x", "--if-value", f"@{tmp_path / 'old'}"]) == 0
+    assert main(["put", "k", "10", "--if-value", "x", "--type", "text"]) == 0
+    assert main(["put", "k", "11", "--if-value", "10"]) == exits.CONFLICT  # it is a string
+    assert main(["put", "k", "11", "--if-value", "10", "--type", "text"]) == 0
+    assert main(["delete", "k", "--if-value", "x"]) == exits.CONFLICT
+    assert main(["delete", "k", "--if-value", '"11"']) == 0
+    assert memory.kept == {}
+
+
+def test_commands_have_the_names_of_elsewhere(memory: Memory, capsys: Output) -> None:
+    assert main(["set", "k", "1"]) == 0
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.split()[1:] == ["k"]
+    assert main(["rm", "k"]) == main(["del", "k"]) == 0
+    assert memory.kept == {}
+    capsys.readouterr()
+    for words, shown in (
+        (["version"], "concord "),
+        (["help"], "usage: concord "),
+        (["help", "set"], "usage: concord put "),
+        (["help", "token"], "usage: concord token "),
+    ):
+        assert code_of(words) == 0
+        assert capsys.readouterr().out.startswith(shown)
+    assert code_of(["sett"]) == exits.USAGE
+    assert "did you mean set?" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_key_that_is_not_there_is_named(capsys: Output) -> None:
+    for words in (["get", "none"], ["ttl", "none"], ["touch", "none", "5"]):
+        assert main(words) == exits.NOT_FOUND
+        assert capsys.readouterr().err == "concord: there is no key none\n"
+
+
+def test_what_is_no_file_is_said_so(memory: Memory, tmp_path: Path, capsys: Output) -> None:
+    for word, fault in (("@", "the name of a file is missing"), (f"@{tmp_path}", f"{tmp_path}: Is a directory")):
+        assert main(["put", "a", word]) == exits.USAGE
+        assert capsys.readouterr().err.startswith(f"concord: {fault}")
+    assert memory.asked == []
+
+
 def test_delete_says_what_was_there_and_takes_a_prefix(memory: Memory, capsys: Output) -> None:
     for key in ("a", "user/1", "user/2"):
         memory.put(key, b"1")
@@ -173,6 +220,36 @@ def test_every_failure_is_one_line_with_a_hint_and_a_code_of_its_own(
 
 
 @pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (REFUSED, ("CONNECTION_FAILED", False, True)),
+        (refused(401, "UNAUTHORIZED"), ("UNAUTHORIZED", False, False)),
+        (refused(412, "PRECONDITION_FAILED"), ("PRECONDITION_FAILED", False, False)),
+        (UNAVAILABLE, ("CLUSTER_UNAVAILABLE", False, True)),
+        (LOST, ("UNKNOWN", "unknown", True)),
+    ],
+)
+def test_with_json_every_failure_is_a_line_of_json(
+    memory: Memory, capsys: Output, answer: object, said: tuple[object, ...]
+) -> None:
+    memory.answers = [answer] * 20  # type: ignore[list-item] # those above
+    assert main(["put", "k", "1", "--timeout", "0.01", "--json"]) != 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    error = json.loads(shown.err)["error"]
+    assert (error["code"], error["applied"], error["retryable"]) == said
+    assert error["message"]
+
+
+@pytest.mark.usefixtures("memory")
+def test_with_json_wrong_use_and_keys_that_are_not_there_are_lines_of_json(capsys: Output) -> None:
+    for words, code in ((["get", "a", "--stall"], "USAGE"), (["gett"], "USAGE"), (["get", "none"], "NOT_FOUND")):
+        assert code_of([*words, "--json"]) != 0
+        assert json.loads(capsys.readouterr().err)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
     "words",
     [
         [],
@@ -194,6 +271,9 @@ def test_every_failure_is_one_line_with_a_hint_and_a_code_of_its_own(
         ["put", "a", "x", "--if-revision", "-1"],
         ["put", "a", "x", "--type", "text", "--content-type", "image/png"],
         ["put", "a", "x", "--raw", "--if-fence", "3"],
+        ["put", "a", "x", "--raw", "--if-value", "3"],
+        ["put", "a", "-", "--if-value", "-"],
+        ["delete", "a", "b", "--if-value", "3"],
         ["delete"],
         ["delete", "--prefix", ""],
         ["delete", "a", "--prefix", "b"],

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from concord.cli import exits, importing, main
+from concord._transports import Request
+from concord.cli import exits, importing, jsonlines, main
 from concord.cli.console import Bar, bar
 from concord.cli.positions import Position, load, position_path, save
-from tests.sdk.fake import REFUSED, UNAVAILABLE
+from tests.sdk.fake import REFUSED, UNAVAILABLE, refused
 from tests.sdk.memory import Memory
 
 Output = pytest.CaptureFixture[str]
@@ -164,17 +165,132 @@ def test_what_cannot_be_written_is_told_and_the_rest_is_written(memory: Memory, 
         b'{"key":"\xff","value":1}',
     ],
 )
-def test_a_line_that_is_none_is_named_and_what_is_before_it_is_written(
+def test_a_line_that_is_none_is_named_and_the_rest_is_written(
     memory: Memory, tmp_path: Path, capsys: Output, line: bytes
 ) -> None:
     file = tmp_path / "k.jsonl"
-    file.write_bytes(b'{"key":"first","value":1}\n' + (line or b"x") + b"\n")
+    file.write_bytes(b'{"key":"first","value":1}\n' + (line or b"x") + b'\n{"key":"last","value":1}\n')
     assert main(["import", str(file), "--dry-run"]) == exits.USAGE
     assert memory.asked == []
+    assert main(["import", str(file), "--json"]) == exits.USAGE
+    assert set(memory.kept) == {"first", "last"}
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {"keys": 2, "failed": 1}
+    first, summary, second = shown.err.splitlines()
+    assert first.startswith("concord: line 2: ")
+    assert summary == "2 keys can be read, 1 failed"
+    error = json.loads(second)["error"]
+    assert error["message"].startswith("line 2: ")
+    assert (error["code"], error["applied"]) == ("USAGE", False)
+    assert not position_path(file).exists()
+
+
+def test_of_many_lines_that_are_none_some_are_named_and_all_are_counted(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr(importing, "BATCH_KEYS", 7)
+    monkeypatch.setattr(jsonlines, "LIMIT_FAILED_JOINS", 5)
+    file = tmp_path / "k.jsonl"
+    file.write_bytes(b"".join(b'{"key":"a%d","value":{\n\n{"key":"b%d","value":1}\n' % (n, n) for n in range(30)))
     assert main(["import", str(file)]) == exits.USAGE
-    assert set(memory.kept) == {"first"}
+    assert set(memory.kept) == {f"b{n}" for n in range(30)}
     said = capsys.readouterr().err.splitlines()
-    assert [one for one in said if one.startswith("concord: line 2: ")] == [said[0], said[2]]
+    assert [one.split(": ")[1] for one in said[:-1]] == [f"line {1 + 3 * n}" for n in range(10)]
+    assert said[-1] == "30 keys imported, 30 failed"
+
+
+def test_an_import_goes_on_behind_a_line_that_is_none(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr(importing, "BATCH_KEYS", 2)
+    file = tmp_path / "k.jsonl"
+    file.write_text('{"key":"a","value":1}\nbad\n\n{"key":"b","value":1}\nworse\n')
+    send = memory.send
+
+    def once(*arguments: Any) -> Any:
+        return UNAVAILABLE if memory.kept else send(*arguments)
+
+    monkeypatch.setattr(memory, "send", once)
+    assert main(["import", str(file), "--timeout", "0.01"]) == exits.UNAVAILABLE
+    monkeypatch.setattr(memory, "send", send)
+    capsys.readouterr()
+    assert main(["import", str(file), "--resume"]) == exits.USAGE
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("concord: line 5: ")
+    assert said[1:] == ["2 keys imported, 2 failed"]
+    assert set(memory.kept) == {"a", "b"}
+
+
+def test_a_key_that_spoils_its_request_does_not_keep_others_out(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    send = memory.send
+
+    def strict(url: str, request: Request, timeout_s: float) -> Any:
+        return refused(400, "INVALID_REQUEST") if b"deep" in request.body else send(url, request, timeout_s)
+
+    monkeypatch.setattr(memory, "send", strict)
+    file = tmp_path / "k.jsonl"
+    values = ("deep" if number in {3, 17} else "flat" for number in range(20))
+    file.write_text("".join(f'{{"key":"k{n}","value":"{value}"}}\n' for n, value in enumerate(values)))
+    assert main(["import", str(file)]) == exits.FAILED
+    assert len(memory.kept) == 18
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["concord: k3: so it is", "concord: k17: so it is", "18 keys imported, 2 failed"]
+
+
+PRETTY = {
+    "object": b'{\n  "a": 1.50,\r\n\t"b\\n{": [\n  "x\\"]", {}\n  ]\n}',
+    "list": b'[\n{"key":"inner","value":1},\n{"key":"inner","value":2}\n]',
+    "empty": b"[\n]",
+    "string": b'\n"a\\nb"\n',
+    "number": b"\n\n-1.5e3\n",
+    "true": b"\r\ntrue\r\n",
+    "null": b"\nnull\n",
+}
+
+
+def test_values_with_line_breaks_are_exported_as_lines(memory: Memory, tmp_path: Path, capsys: Output) -> None:
+    file = tmp_path / "all.jsonl"
+    for key, value in PRETTY.items():
+        memory.put(key, value)
+    assert main(["export", "--output", str(file)]) == 0
+    lines = file.read_bytes().splitlines()
+    assert {row["key"]: row["value"] for row in map(json.loads, lines)} == {k: json.loads(v) for k, v in PRETTY.items()}
+    assert main(["ls", "--values", "--json"]) == 0
+    assert capsys.readouterr().out.encode().splitlines() == lines
+    for key, line in zip(sorted(PRETTY), lines, strict=True):
+        assert main(["get", key, "--json"]) == 0
+        assert capsys.readouterr().out.encode() == line + b"\n"
+    memory.kept.clear()
+    assert main(["import", str(file)]) == 0
+    assert {key: json.loads(kept.value) for key, kept in memory.kept.items()} == {
+        key: json.loads(value) for key, value in PRETTY.items()
+    }
+
+
+def test_files_that_older_versions_wrote_are_imported(memory: Memory, tmp_path: Path, capsys: Output) -> None:
+    """They have values with line breaks as they were stored."""
+    file = tmp_path / "old.jsonl"
+    rows = [b'{"key":"%s","value":%s,"revision":7}\n' % (key.encode(), value) for key, value in PRETTY.items()]
+    file.write_bytes(b"".join([*rows, b'{"key":"bad",\n"value":1,\n"ttl":0}\n', b"x\n"]))
+    assert main(["import", str(file)]) == exits.USAGE
+    assert {key: json.loads(kept.value) for key, kept in memory.kept.items()} == {
+        key: json.loads(value) for key, value in PRETTY.items()
+    }
+    bad = b"".join(rows).count(b"\n") + 1
+    said = capsys.readouterr().err.splitlines()
+    assert [one.split(": ")[1] for one in said[:-1]] == [f"line {bad}", f"line {bad + 3}"]
+    assert said[-1] == f"{len(PRETTY)} keys imported, 2 failed"
+
+
+def test_an_object_without_an_end_is_read_within_a_bound(tmp_path: Path) -> None:
+    file = tmp_path / "k.jsonl"
+    file.write_bytes(b"{\n" + b"1,\n" * 2_000_000)
+    with file.open("rb") as opened:
+        piece = next(jsonlines.Reader(opened, importing._put, 0).pieces())
+        assert (piece.number, piece.lines, piece.value) == (1, 1, None)
+        assert opened.tell() <= jsonlines.LIMIT_JOINED_BYTES + 8
 
 
 def test_a_line_without_an_end_is_not_read_into_memory(memory: Memory, tmp_path: Path, capsys: Output) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from concord.cli import exits, main
+from concord.cli.probe import Answer, refused
 from concord.cli.token import Scope, scope, scopes_text, token_id
 
 ROW = {
@@ -22,6 +23,7 @@ ROW = {
     "old_secret_until": None,
 }
 MADE = ROW | {"token": "sk_concord_new"}
+NO_TOKENS = "this gateway asks for no tokens: manage them at one with --auth on"
 REFUSAL = {"status": "error", "error": {"code": "UNAUTHORIZED", "message": "the token is not known"}}
 
 
@@ -78,8 +80,17 @@ def test_tokens_are_listed_as_a_table_or_as_json(gateway: Asked, capsys: pytest.
     assert heading.split() == ["ID", "NAME", "SCOPES", "CREATED", "EXPIRES"]
     assert row.split()[:3] == ["0123456789ab", "app", "read,write:app/"]
     assert main(["token", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [ROW]
-    assert len(gateway) == 2
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [ROW]
+    assert main(["token", "create", "app", "--scope", "admin:", "--json"]) == 0
+    assert main(["token", "revoke", "0123456789ab", "--json"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [MADE, {"revoked": ROW["id"]}]
+    assert len(gateway) == 4
+    assert main(["token", "list", "--json", "--token", "sk_concord_wrong"]) == exits.DENIED
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    error = json.loads(shown.err)["error"]
+    assert (error["code"], error["applied"], error["retryable"]) == ("UNAUTHORIZED", False, False)
+    assert "the token is not known" in error["message"]
 
 
 def test_a_token_is_revoked_and_rotated_by_its_id(gateway: Asked, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,3 +150,13 @@ def test_bootstrap_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("concord.cli.server.run", start)
     assert main(["token", "bootstrap", "--nodes", "127.0.0.1:1"]) == 0
     assert run == [("token-bootstrap", ["--nodes", "127.0.0.1:1"])]
+
+
+def test_a_hint_does_not_contradict_the_message() -> None:
+    body = json.dumps({"error": {"code": "FORBIDDEN", "message": NO_TOKENS}}).encode()
+    assert "CONCORD_TOKEN" not in str(refused("http://a", Answer(403, body)))
+
+
+def test_a_verb_that_is_none_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "create", "app", "--scope", "read,foo:bar"]) == exits.USAGE
+    assert "'foo' is no verb: there are read, write, lock, watch, admin" in capsys.readouterr().err

@@ -150,7 +150,8 @@ def test_status_tells_whom_to_ask(cluster: LocalCluster) -> None:
 def test_status_as_json_joins_processes_and_what_they_lead(cluster: LocalCluster) -> None:
     cluster.start()
     shown = cluster.command("status", "--json", "--url", cluster.url, "--data-dir", str(cluster.data_dir))
-    report = json.loads(shown.stdout)
+    (line,) = shown.stdout.splitlines()
+    report = json.loads(line)
     assert report["whole"]
     assert {process["name"]: process["leads"] for process in report["processes"]} == {
         "n1": [1, 2, 4],

@@ -1,15 +1,16 @@
 """The command line `concord`. What its exit codes mean is in `exits`, which modules have which commands in `commands`.
 
-Errors are one line on stderr. Only what a command needs is imported when it runs, so that every command starts quickly.
+Errors are one line on stderr, of JSON with --json. Only what a command needs is imported when it runs, so that every command starts quickly.
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
 
 from concord import __version__
 from concord.cli import exits
-from concord.cli.console import CliError, complain
+from concord.cli.console import CliError, tell
 
 SERVER_COMMANDS = ("node", "gateway")
 
@@ -17,6 +18,7 @@ SERVER_COMMANDS = ("node", "gateway")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in itertools.takewhile(lambda word: word != "--", words)
     try:
         try:
             code = _run(words)
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = leaving.code
         sys.stdout.flush()
     except CliError as error:
-        complain(str(error))
+        tell(error, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -35,12 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exits.FAILED
     except OSError as error:
         _abandon_stdout()
-        complain(f"{error.filename or 'stdout'}: {error.strerror or error}")
+        tell(CliError(f"{error.filename or 'stdout'}: {error.strerror or error}"), as_json=as_json)
         return exits.FAILED
     return code
 
 
 def _run(words: list[str]) -> int:
+    if words[:1] == ["help"]:
+        from concord.cli import commands  # noqa: PLC0415 - a node process needs none of them
+
+        words = commands.resolved(words)
     if words and words[0] in SERVER_COMMANDS:
         from concord.cli import server  # noqa: PLC0415 - only what a command needs
 
@@ -55,7 +61,7 @@ def _run(words: list[str]) -> int:
 def _run_client_command(words: Sequence[str]) -> int:
     from concord.cli import commands  # noqa: PLC0415 - a node process needs none of them
 
-    words, behind = commands.parted(words)
+    words, behind = commands.parted(commands.resolved(words))
     options = commands.parser_for(words, __version__, SERVER_COMMANDS).parse_args(words)
     options.behind = behind
     code: int = options.run(options)

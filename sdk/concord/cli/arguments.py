@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
-from concord.cli.console import complain
+from concord.cli.console import CliError
 from concord.cli.exits import USAGE
 
 
@@ -16,9 +16,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)  # type: ignore[arg-type] # passed on as they come
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where help is, and leave."""
-        complain(f"{message} (see {self.prog} --help)")
-        raise SystemExit(USAGE)
+        """Say what is wrong and where help is."""
+        raise CliError(message, f"see {self.prog} --help", USAGE)
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - the only name argparse has for it

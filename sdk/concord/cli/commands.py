@@ -31,8 +31,20 @@ MODULES = {
     "completion": "completion",
 }
 """The module of this package with the command's `add_parser`, in the order of the help."""
+ALIASES = {"set": "put", "list": "ls", "del": "delete", "rm": "delete"}
+"""What commands are called elsewhere."""
 DESCRIPTION = "A strongly consistent, sharded key-value store."
 END_OF_OPTIONS = "--"
+
+
+def resolved(words: Sequence[str]) -> list[str]:
+    """The words with the command's own name: `set k v` as `put k v`, `help put` as `put --help`, `version` as `--version`."""
+    first, rest = list(words[:1]), list(words[1:])
+    if first == ["help"]:
+        return [*(ALIASES.get(word, word) for word in rest), "--help"]
+    if first == ["version"]:
+        return ["--version", *rest]
+    return [*(ALIASES.get(word, word) for word in first), *rest]
 
 
 def parted(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -48,7 +60,7 @@ def parser_for(words: Sequence[str], version: str, server_commands: Sequence[str
     parser = Parser(
         prog="concord",
         description=DESCRIPTION,
-        epilog=exits.epilog(),
+        epilog=f"also: {', '.join(f'{alias} for {name}' for alias, name in ALIASES.items())}\n\n{exits.epilog()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"concord {version}")
@@ -57,7 +69,7 @@ def parser_for(words: Sequence[str], version: str, server_commands: Sequence[str
     if wanted and not wanted.startswith("-") and wanted not in {*MODULES, *server_commands}:
         import difflib  # noqa: PLC0415 - only who is wrong pays for it
 
-        near = difflib.get_close_matches(wanted, [*MODULES, *server_commands], 1)
+        near = difflib.get_close_matches(wanted, [*MODULES, *ALIASES, *server_commands], 1)
         raise CliError(
             f"there is no command {wanted}", f"did you mean {near[0]}?" if near else "see concord --help", exits.USAGE
         )

@@ -2,16 +2,18 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import concord
 from concord import Concord, ConcordError
+from concord._transports import NO_ANSWER, NO_HTTP
 from concord.cli import exits
 from concord.cli.arguments import Parser, seconds_up_to
 from concord.cli.console import CliError
-from concord.cli.gateways import TOKEN_VARIABLE, add_gateway_arguments, urls_of
+from concord.cli.gateways import NO_GATEWAY, TOKEN_VARIABLE, add_gateway_arguments, checked_urls
 
 TIMEOUT_S_DEFAULT = 5.0
+PROBE_TIMEOUT_S = 2.0
 LIMIT_TIMEOUT_S = 3600.0
 _UNAVAILABLE = "nothing was applied; try again, or see concord doctor"
 
@@ -52,15 +54,31 @@ def connected(options: argparse.Namespace) -> Iterator[Concord]:
     Raises:
         CliError: whatever the client raised inside.
     """
+    urls = checked_urls(options.url)
     try:
-        client = Concord(urls_of(options.url), token=options.token, timeout=options.timeout)
+        client = Concord(urls, token=options.token, timeout=options.timeout)
     except ValueError as error:
-        raise CliError(str(error), "check --url and --token", exits.USAGE) from error
+        raise CliError(str(error), f"check --token and {TOKEN_VARIABLE}", exits.USAGE) from error
     with client:
         try:
             yield client
         except ConcordError as error:
-            raise explained(error, options.url) from error
+            raise _looked_into(error, urls, explained(error, options.url)) from error
+
+
+def _looked_into(error: ConcordError, urls: Sequence[str], made: CliError) -> CliError:
+    """The error, or what is behind it: when no answer came, there may be nobody who speaks HTTP."""
+    if error.status or NO_ANSWER not in error.message:
+        return made
+    from concord.cli.probe import first_alive  # noqa: PLC0415 - only who got no answer needs it
+
+    try:
+        first_alive(urls, PROBE_TIMEOUT_S)
+    except CliError as found:
+        if made.exit_code != exits.UNKNOWN:
+            return found
+        return carried(CliError(f"{made.message}; {found.message}", made.hint, made.exit_code), error)
+    return made
 
 
 def explained(error: ConcordError, url: str) -> CliError:
@@ -68,7 +86,16 @@ def explained(error: ConcordError, url: str) -> CliError:
     code, hint = next(((code, hint) for kind, code, hint in _CODES if isinstance(error, kind)), (exits.FAILED, ""))
     message = error.message or error.code
     if isinstance(error, concord.ConnectionFailed):
-        message = f"nobody answers at {url}: {message.rpartition('] ')[2]}"
+        if message == NO_HTTP:
+            message, hint = f"{url} is no gateway: {message}", NO_GATEWAY
+        else:
+            message = f"nobody answers at {url}: {message}"
     elif isinstance(error, concord.Conflict) and error.holder is not None:
         message = f"{message}: {error.holder.owner} has it for {error.holder.ttl} s"
-    return CliError(message, hint, code)
+    return carried(CliError(message, hint, code), error)
+
+
+def carried(made: CliError, error: ConcordError) -> CliError:
+    """The first with what the other says to a program."""
+    made.code, made.applied, made.retryable = error.code, error.applied, error.retryable
+    return made

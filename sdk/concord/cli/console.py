@@ -5,9 +5,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Literal, TextIO
 
-from concord.cli.exits import FAILED
+from concord.cli.exits import CODES, FAILED, RETRYABLE, UNKNOWN
 
 BOLD, RED, GREEN, YELLOW, DIM = "1", "31", "32", "33", "2"
 BAR_COLUMNS = 30
@@ -15,17 +15,43 @@ BAR_EVERY_S = 0.1
 
 
 class CliError(Exception):
-    """A command cannot do what it was asked to; the message is one line for a person, with a hint where there is one."""
+    """A command cannot do what it was asked to.
 
-    def __init__(self, message: str, hint: str = "", exit_code: int = FAILED) -> None:
+    Attributes:
+        message: one line for a person.
+        hint: what to do; "" when nothing is known.
+        exit_code: that of the command.
+        code: for a program, of docs/errors.md where it is an error of the API; else it goes by the exit code.
+        applied: False, or "unknown" when a write may have been applied.
+        retryable: whether the same command may succeed later.
+    """
+
+    def __init__(self, message: str, hint: str = "", exit_code: int = FAILED, code: str = "") -> None:
         super().__init__(f"{message} ({hint})" if hint else message)
         self.message = message
+        self.hint = hint
         self.exit_code = exit_code
+        self.code = code or CODES.get(exit_code, CODES[FAILED])
+        self.applied: Literal[False, "unknown"] = "unknown" if exit_code == UNKNOWN else False
+        self.retryable = exit_code in RETRYABLE
 
 
 def complain(message: str) -> None:
     """Write one line to stderr."""
     sys.stderr.write(f"concord: {harmless(' '.join(message.split()))}\n")
+    sys.stderr.flush()
+
+
+def tell(error: CliError, *, as_json: bool) -> None:
+    """Write an error to stderr: as a line for a person, or as one of JSON."""
+    if not as_json:
+        complain(str(error))
+        return
+    import msgspec  # noqa: PLC0415 - only what a command needs
+
+    said = {"code": error.code, "message": error.message, "applied": error.applied, "retryable": error.retryable}
+    line = msgspec.json.encode({"error": said | ({"hint": error.hint} if error.hint else {})})
+    sys.stderr.write(line.decode() + "\n")
     sys.stderr.flush()
 
 

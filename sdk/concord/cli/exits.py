@@ -33,6 +33,20 @@ MEANINGS = {
 }
 """By code. `lock run` otherwise ends with the code of its command, 128 + n when signal n ended it."""
 
+CODES = {
+    FAILED: "FAILED",
+    USAGE: "USAGE",
+    UNREACHABLE: "CONNECTION_FAILED",
+    NOT_FOUND: "NOT_FOUND",
+    CONFLICT: "CONFLICT",
+    DENIED: "UNAUTHORIZED",
+    UNKNOWN: "UNKNOWN",
+    UNAVAILABLE: "CLUSTER_UNAVAILABLE",
+}
+"""What an error says to a program that has no code of the API."""
+RETRYABLE = {UNREACHABLE, UNKNOWN, UNAVAILABLE}
+"""The same command may succeed later."""
+
 
 def epilog() -> str:
     """The codes as lines of a help text."""

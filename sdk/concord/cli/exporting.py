@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
             with connected(options) as client:
                 done = _write_pages(client, options, file, begun, path)
         except (CliError, KeyboardInterrupt):
-            sys.stderr.write(f"{path} is not whole: go on with --resume\n")
+            if not options.json:
+                sys.stderr.write(f"{path} is not whole: go on with --resume\n")
             raise
     remove(path)
     _say(path, done, as_json=options.json)

@@ -20,6 +20,7 @@ from concord.cli.authority import Authority, AuthorityError, Validity, found, id
 from concord.cli.certs import ROLES
 from concord.cli.console import CliError, table
 from concord.cli.files import write_new
+from concord.cli.output import print_json
 
 AUTHORITY = "ca"
 SECRET, PUBLIC = 0o600, 0o644
@@ -122,12 +123,11 @@ def _write(directory: Path, owner: Owner, certificate: bytes, key: bytes, ends: 
 
 def _tell(cluster: str, directory: Path, made: Sequence[Made], *, as_json: bool) -> int:
     if as_json:
-        text = msgspec.json.format(msgspec.json.encode(Report(cluster, list(made)))).decode() + "\n"
-    else:
-        rows = [[each.role, each.id, each.certificate, each.key, f"{each.ends:%Y-%m-%d}"] for each in made]
-        listed = table(["ROLE", "ID", "CERTIFICATE", "KEY", "GOOD UNTIL"], rows, sys.stdout)
-        text = f"{listed}\n" + "\n".join(_next_steps(cluster, directory, made)) + "\n"
-    sys.stdout.write(text)
+        print_json(Report(cluster, list(made)))
+        return 0
+    rows = [[each.role, each.id, each.certificate, each.key, f"{each.ends:%Y-%m-%d}"] for each in made]
+    listed = table(["ROLE", "ID", "CERTIFICATE", "KEY", "GOOD UNTIL"], rows, sys.stdout)
+    sys.stdout.write(f"{listed}\n" + "\n".join(_next_steps(cluster, directory, made)) + "\n")
     return 0
 
 

@@ -1,27 +1,29 @@
 """`concord get`, `put`, `delete`, `ls`, `incr`, `touch` and `ttl`: the operations on keys, one call of the client each."""
 
 import argparse
+import contextlib
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from concord.cli import exits
 from concord.cli.arguments import Commands, Parser, number_up_to, revision, whole_number
-from concord.cli.connect import add_client_arguments, connected
-from concord.cli.console import CliError, complain
+from concord.cli.connect import add_client_arguments, carried, connected
+from concord.cli.console import CliError, tell
 from concord.cli.output import named, print_json, write, write_line
 from concord.cli.values import KINDS, Kind, Row, read_value, row_of, shown, shown_on_a_line
 
 if TYPE_CHECKING:
-    from concord import Concord, Consistency, Written
+    from concord import Concord, ConcordError, Consistency
 
 LIMIT_TTL_S = 10 * 365 * 24 * 3600
 LIMIT_LISTED = 1_000_000_000
 PAGE_KEYS = 1000
 DELETE_AT_ONCE = 4000
+STDIN = "-"
 LIMIT_COMPLAINTS = 10
 
 GET = "Print the value of a key: a string as its characters, other JSON as it is stored, bytes as they are."
@@ -91,6 +93,7 @@ def _add_delete(commands: Commands) -> None:
 
 def _add_conditions(parser: Parser) -> None:
     parser.add_argument("--if-revision", type=revision, metavar="N", help="only when it has this revision (0: is new)")
+    parser.add_argument("--if-value", metavar="VALUE", help="only when its value is equal to this as JSON")
     parser.add_argument("--if-fence", type=revision, metavar="N", help="only when no greater fence was used on it")
 
 
@@ -113,7 +116,7 @@ def _get(options: argparse.Namespace) -> int:
     with connected(options) as client:
         entry = client.entry(options.key, type=AS_STORED, consistency="stale" if options.stale else None)
     if entry is None:
-        raise CliError(f"there is no key {options.key}", exit_code=exits.NOT_FOUND)
+        raise _no_key(options.key)
     if options.json:
         print_json(row_of(entry))
     else:
@@ -125,7 +128,10 @@ def _put(options: argparse.Namespace) -> int:
     kind: Kind = "raw" if options.content_type else options.type
     if options.type not in {kind, "auto"}:
         raise CliError(f"--content-type is for bytes, not for --type {options.type}", exit_code=exits.USAGE)
+    if options.value == options.if_value == STDIN:
+        raise CliError("stdin is VALUE or --if-value, not both", exit_code=exits.USAGE)
     value = read_value(options.value, kind, sys.stdin.buffer)
+    expected = _expected(options, "auto" if kind == "raw" else kind)
     with connected(options) as client:
         made = client.put(
             options.key,
@@ -134,14 +140,20 @@ def _put(options: argparse.Namespace) -> int:
             content_type=options.content_type,
             if_absent=True if options.if_absent else None,
             if_revision=options.if_revision,
+            if_value=expected,
             if_fence=options.if_fence,
         )
     _say({"revision": made}, str(made), as_json=options.json)
     return exits.DONE
 
 
+def _expected(options: argparse.Namespace, kind: Kind) -> object:
+    """The value of --if-value for the client."""
+    return msgspec.UNSET if options.if_value is None else read_value(options.if_value, kind, sys.stdin.buffer)
+
+
 def _delete(options: argparse.Namespace) -> int:
-    conditional = options.if_revision is not None or options.if_fence is not None
+    conditional = any(one is not None for one in (options.if_revision, options.if_value, options.if_fence))
     if options.prefix is not None:
         if options.keys or conditional or not options.prefix:
             raise CliError("--prefix goes alone, and is not empty", exit_code=exits.USAGE)
@@ -149,9 +161,12 @@ def _delete(options: argparse.Namespace) -> int:
             return _delete_prefix(client, options.prefix, as_json=options.json)
     if not options.keys or (conditional and len(options.keys) > 1):
         raise CliError("expected a KEY, just one with a condition, or --prefix", exit_code=exits.USAGE)
+    expected = _expected(options, "auto")
     with connected(options) as client:
         for key in options.keys:
-            was_there = client.delete(key, if_revision=options.if_revision, if_fence=options.if_fence)
+            was_there = client.delete(
+                key, if_revision=options.if_revision, if_value=expected, if_fence=options.if_fence
+            )
             said = {"key": key, "deleted": was_there}
             _say(said, f"{named(key)} {'deleted' if was_there else 'was not there'}", as_json=options.json)
     return exits.DONE
@@ -163,16 +178,16 @@ def _delete_prefix(client: "Concord", prefix: str, *, as_json: bool) -> int:
     while some := list(itertools.islice(keys, DELETE_AT_ONCE)):
         written = client.delete_many(some)
         done += len(written.done)
-        failed += complain_of(written, LIMIT_COMPLAINTS - failed)
+        failed += complain_of(written.errors, LIMIT_COMPLAINTS - failed, as_json=as_json)
     _say({"deleted": done, "failed": failed}, f"{done} deleted", as_json=as_json)
     return exits.FAILED if failed else exits.DONE
 
 
-def complain_of(written: "Written", at_most: int) -> int:
+def complain_of(errors: "Mapping[str, ConcordError]", at_most: int, *, as_json: bool) -> int:
     """Say which keys could not be written, up to a number of lines; returns how many there are."""
-    for key, error in itertools.islice(written.errors.items(), max(0, at_most)):
-        complain(f"{named(key)}: {error.message}")
-    return len(written.errors)
+    for key, error in itertools.islice(errors.items(), max(0, at_most)):
+        tell(carried(CliError(f"{named(key)}: {error.message}"), error), as_json=as_json)
+    return len(errors)
 
 
 def _ls(options: argparse.Namespace) -> int:
@@ -209,17 +224,32 @@ def _incr(options: argparse.Namespace) -> int:
 
 
 def _touch(options: argparse.Namespace) -> int:
-    with connected(options) as client:
+    with connected(options) as client, _there(options.key):
         made = client.touch(options.key, options.seconds)
     _say({"revision": made}, str(made), as_json=options.json)
     return exits.DONE
 
 
 def _ttl(options: argparse.Namespace) -> int:
-    with connected(options) as client:
+    with connected(options) as client, _there(options.key):
         left = client.ttl(options.key)
     _say({"ttl": left}, "never" if left is None else str(left), as_json=options.json)
     return exits.DONE
+
+
+@contextlib.contextmanager
+def _there(key: str) -> Iterator[None]:
+    """Name the key when it is not there."""
+    from concord import NotFound  # noqa: PLC0415 - the client is for those who connect
+
+    try:
+        yield
+    except NotFound as error:
+        raise _no_key(key) from error
+
+
+def _no_key(key: str) -> CliError:
+    return CliError(f"there is no key {named(key)}", exit_code=exits.NOT_FOUND)
 
 
 def _say(said: dict[str, object], line: str, *, as_json: bool) -> None:

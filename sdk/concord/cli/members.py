@@ -74,7 +74,7 @@ def add_parser(commands: Commands) -> None:
     for name, meaning, description, run in parts:
         parser = commands.add_parser(name, help=meaning, description=description)
         add_gateway_arguments(parser)
-        parser.add_argument("--json", action="store_true", help="print JSON, one array")
+        parser.add_argument("--json", action="store_true", help="print JSON, a line for each")
         parser.set_defaults(run=run)
 
 
@@ -146,7 +146,8 @@ def _groups(options: argparse.Namespace) -> int:
 
 def _print(found: Sequence[object], headings: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool) -> None:
     if as_json:
-        print_json(found)
+        for one in found:
+            print_json(one)
     else:
         sys.stdout.write(table(headings, rows, sys.stdout))
 

@@ -16,8 +16,10 @@ class Position(msgspec.Struct, frozen=True):
         name: which work it is: the prefix of an export; for an import what tells whether the file is the same.
         cursor: of an export: where to go on; "" for the beginning.
         bytes: of the file.
-        count: keys.
-        failed: of them, those that an import could not write.
+        count: keys, and lines that an import could not read.
+        failed: of them, those that an import could not write or read.
+        unreadable: of them, those that it could not read.
+        lines: of the file.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Position(msgspec.Struct, frozen=True):
     bytes: int = 0
     count: int = 0
     failed: int = 0
+    unreadable: int = 0
+    lines: int = 0
 
 
 def position_path(path: Path) -> Path:

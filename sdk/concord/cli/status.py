@@ -10,6 +10,7 @@ import msgspec
 from concord.cli.arguments import Commands
 from concord.cli.console import RED, paint, table
 from concord.cli.gateways import add_gateway_arguments, urls_of
+from concord.cli.output import print_json
 from concord.cli.probe import ask
 from concord.cli.processes import Process, read_process_list
 
@@ -129,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
     status = fetch(options.url, TIMEOUT_S, options.token)
     if options.json:
         report = _report(options.url, status, _local_processes(Path(options.data_dir), options.url))
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+        print_json(report)
     else:
         sys.stdout.write(_tables(status))
     return 0 if status.is_whole else 1

@@ -10,14 +10,14 @@ import msgspec
 from concord.cli.arguments import Commands, Parser, number_up_to
 from concord.cli.console import table
 from concord.cli.gateways import add_gateway_arguments
+from concord.cli.output import print_json
 from concord.cli.probe import ask
 
 DESCRIPTION = """Manage the tokens of a cluster whose gateways ask for them (concord gateway --auth on). It takes a token with
 admin itself, in CONCORD_TOKEN or --token. The first one is made by `concord token bootstrap`, which asks the nodes."""
 BOOTSTRAP_HELP = "make the first token of a cluster (needs concord[server]; see concord token bootstrap --help)"
-SCOPE_HELP = (
-    'VERBS:PREFIX, as in read,write:app/ or admin: (verbs: read write lock watch admin; an empty prefix is "every key")'
-)
+VERBS = ("read", "write", "lock", "watch", "admin")
+SCOPE_HELP = f'VERBS:PREFIX, as in read,write:app/ or admin: (verbs: {" ".join(VERBS)}; an empty prefix is "every key")'
 TOKENS_PATH = "/api/v1/tokens"
 TIMEOUT_S = 10.0
 LIMIT_SECONDS = 10 * 365 * 24 * 3600
@@ -102,6 +102,9 @@ def scope(text: str) -> Scope:
     verbs, separator, prefix = text.partition(":")
     if not separator or not verbs:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form VERBS:PREFIX, as in read,write:app/")
+    for verb in verbs.split(","):
+        if verb not in VERBS:
+            raise argparse.ArgumentTypeError(f"{verb!r} is no verb: there are {', '.join(VERBS)}")
     return Scope(prefix, verbs.split(","))
 
 
@@ -115,7 +118,7 @@ def token_id(text: str) -> str:
 def _action(actions: Commands, name: str, meaning: str) -> Parser:
     parser = actions.add_parser(name, help=meaning, description=meaning[:1].upper() + meaning[1:] + ".")
     add_gateway_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON, a line for each result")
     return parser
 
 
@@ -132,7 +135,8 @@ def _rotate(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     tokens = _ask(options, "GET", TOKENS_PATH, _Many).data
     if options.json:
-        _print_json(tokens)
+        for token in tokens:
+            print_json(token)
     else:
         rows = [
             [token.id, token.name, scopes_text(token.scopes), token.created_at, token.expires_at or "never"]
@@ -144,7 +148,10 @@ def _list(options: argparse.Namespace) -> int:
 
 def _revoke(options: argparse.Namespace) -> int:
     _ask(options, "DELETE", f"{TOKENS_PATH}/{options.id}", _Revoked)
-    sys.stdout.write(f'{{"revoked": "{options.id}"}}\n' if options.json else f"token {options.id} is revoked\n")
+    if options.json:
+        print_json({"revoked": options.id})
+    else:
+        sys.stdout.write(f"token {options.id} is revoked\n")
     return 0
 
 
@@ -156,16 +163,12 @@ def scopes_text(scopes: list[Scope]) -> str:
 def _show_made(options: argparse.Namespace, token: Token) -> int:
     """The secret alone on stdout, so that a script can take it; what it is for on stderr."""
     if options.json:
-        _print_json(token)
+        print_json(token)
         return 0
     sys.stdout.write(f"{token.token}\n")
     old = f"; the old secret is good until {token.old_secret_until}" if token.old_secret_until else ""
     sys.stderr.write(f"token {token.id} ({token.name}) may {scopes_text(token.scopes)}. It is shown this once{old}.\n")
     return 0
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
 def _ask(options: argparse.Namespace, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:

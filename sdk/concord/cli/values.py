@@ -18,6 +18,10 @@ Kind: TypeAlias = Literal["auto", "json", "text", "raw"]
 KINDS: tuple[Kind, ...] = ("auto", "json", "text", "raw")
 LIMIT_VALUE_BYTES = 1 << 20
 """Of a gateway; a file is not read further than it takes to see that it is over."""
+BREAKS = (b"\n", b"\r", b"\t")
+"""White space of JSON that no value within a line may have."""
+
+HINT_AT = "for a value that begins with @, write it as JSON: '\"@…\"'"
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,7 +29,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         key: its name.
-        value: its JSON as it is stored, or base64 in a string.
+        value: its JSON as it is stored but for line breaks and tabs, or base64 in a string.
         encoding: "base64" for a value of bytes.
         content_type: of a value of bytes.
         ttl: seconds that it has left; absent for ever.
@@ -53,7 +57,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 def row_of(entry: Entry[Any]) -> Row:
     """An entry that was read with `type=AS_STORED`."""
     if not isinstance(entry.value, bytes):
-        return Row(entry.key, entry.value, ttl=entry.ttl, revision=entry.revision)
+        text = msgspec.Raw(on_a_line(bytes(entry.value)))
+        return Row(entry.key, text, ttl=entry.ttl, revision=entry.revision)
     text = msgspec.Raw(msgspec.json.encode(base64.b64encode(entry.value).decode()))
     return Row(entry.key, text, "base64", entry.content_type, entry.ttl, entry.revision)
 
@@ -85,13 +90,14 @@ def _content(word: str, stdin: BinaryIO) -> tuple[bytes, bool]:
     try:
         if word == "-":
             return stdin.read(LIMIT_VALUE_BYTES + 1), True
+        if word == "@":
+            raise CliError("the name of a file is missing behind @", HINT_AT, exits.USAGE)
         if word.startswith("@"):
             with Path(word[1:]).open("rb") as file:
                 return file.read(LIMIT_VALUE_BYTES + 1), True
         return word.encode("utf-8", "surrogateescape"), False
     except OSError as error:
-        hint = "for a value that begins with @, write it as JSON: '\"@…\"'"
-        raise CliError(f"{word.removeprefix('@')}: {error.strerror}", hint, exits.USAGE) from error
+        raise CliError(f"{word.removeprefix('@')}: {error.strerror}", HINT_AT, exits.USAGE) from error
 
 
 def json_fault(content: bytes) -> str | None:
@@ -117,4 +123,14 @@ def shown_on_a_line(value: msgspec.Raw | bytes | None) -> str:
         return ""
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
-    return msgspec.json.format(bytes(value), indent=0).decode()
+    return on_a_line(bytes(value)).decode()
+
+
+def on_a_line(text: bytes) -> bytes:
+    """JSON without line breaks and tabs; as it is when it has none.
+
+    None of them is within a string: JSON spells out the control characters there, and neither a gateway nor msgspec takes others.
+    """
+    if any(byte in text for byte in BREAKS):
+        return msgspec.json.format(text, indent=0)
+    return text
