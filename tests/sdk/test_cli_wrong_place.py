@@ -76,7 +76,9 @@ def test_what_was_written_to_a_port_that_says_nothing_may_have_been_applied(sile
 def test_a_port_that_speaks_something_else_is_no_gateways(ssh: str, capsys: Output) -> None:
     for words in (["get", "a", "--timeout", "0.2"], ["members"], ["token", "create", "a", "--scope", "read:"]):
         assert main([*words, "--url", ssh]) == exits.UNREACHABLE, words
-        assert f"{ssh} is no gateway: what answers there speaks no HTTP" in said(capsys)
+        assert f"{ssh} is no gateway: what answers there speaks no HTTP (is it" in said(capsys)
+    assert main(["put", "a", "1", "--timeout", "0.2", "--url", ssh]) == exits.UNKNOWN
+    assert f"{ssh} is no gateway: what answers there speaks no HTTP (it may have been applied" in said(capsys)
 
 
 def test_a_name_that_is_not_known_is_said_so(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

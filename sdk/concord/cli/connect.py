@@ -85,11 +85,11 @@ def explained(error: ConcordError, url: str) -> CliError:
     """The error as a command ends with it."""
     code, hint = next(((code, hint) for kind, code, hint in _CODES if isinstance(error, kind)), (exits.FAILED, ""))
     message = error.message or error.code
-    if isinstance(error, concord.ConnectionFailed):
-        if message == NO_HTTP:
-            message, hint = f"{url} is no gateway: {message}", NO_GATEWAY
-        else:
-            message = f"nobody answers at {url}: {message}"
+    is_refused = isinstance(error, concord.ConnectionFailed)
+    if message == NO_HTTP:
+        message, hint = f"{url} is no gateway: {message}", NO_GATEWAY if is_refused else hint
+    elif is_refused:
+        message = f"nobody answers at {url}: {message}"
     elif isinstance(error, concord.Conflict) and error.holder is not None:
         message = f"{message}: {error.holder.owner} has it for {error.holder.ttl} s"
     return carried(CliError(message, hint, code), error)
