@@ -4,6 +4,7 @@ Each function is a scenario on keys of its own, called with a client; who calls 
 """
 
 import threading
+from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
@@ -152,6 +153,35 @@ def many_keys(client: Concord) -> None:
     assert isinstance(wrong.errors[""], concord.InvalidRequest)
 
 
+def foreign_values(client: Concord) -> None:
+    """Values that are not of the type that is asked for cost whoever iterates only themselves."""
+    client.put_many({"foreign/a": 1, "foreign/b": "text", "foreign/c": b"raw", "foreign/d": 4}).check()
+    told = ["foreign/a", ("foreign/b",), ("foreign/c",), "foreign/d"]
+    assert keys_told(client.scan("foreign/", type=int)) == told
+    pages = client.pages("foreign/", type=int, limit=2)
+    for key in ("foreign/b", "foreign/c"):
+        with pytest.raises(concord.InvalidValue, match=key) as raised:
+            next(pages)
+        assert raised.value.key == key
+    assert list(pages) == []
+    for key in ("foreign/b", "foreign/c"):
+        for read in (client.get, client.entry):
+            with pytest.raises(concord.InvalidValue, match=key):
+                read(key, type=int)
+
+
+def keys_told(items: Iterator[concord.Entry[int]]) -> list[str | tuple[str]]:
+    """The keys of all entries that come; of an error as a tuple."""
+    keys: list[str | tuple[str]] = []
+    while True:
+        try:
+            keys.append(next(items).key)
+        except StopIteration:
+            return keys
+        except concord.InvalidValue as error:
+            keys.append((error.key,))
+
+
 def transactions(client: Concord) -> None:
     txn = Txn().if_exists("{t}a", exists=False)
     txn.then.put("{t}a", 1).increment("{t}n", 2, initial=3)
@@ -237,4 +267,4 @@ def sessions(client: Concord) -> None:
     assert store.touch(session) is False
 
 
-EVERY = (one_key, fences, refusals, many_keys, transactions, locks, limits_and_services, sessions)
+EVERY = (one_key, fences, refusals, many_keys, foreign_values, transactions, locks, limits_and_services, sessions)
