@@ -384,6 +384,7 @@ class AsyncConcord:
         return _calls.freshness(consistency or self._consistency, max_age_ms)
 
     async def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> list[Mapping[str, Any]]:
+        listed = list(batches)  # what is wrong with one is raised before any is sent
         slots = asyncio.Semaphore(BULK_CONCURRENCY)
 
         async def run(batch: Batch[Any]) -> Mapping[str, Any]:
@@ -394,7 +395,7 @@ class AsyncConcord:
                     return dict.fromkeys(batch.keys, error)
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run(batch)) for batch in batches]
+            tasks = [group.create_task(run(batch)) for batch in listed]
         return [task.result() for task in tasks]
 
 

@@ -142,7 +142,7 @@ def put(key: str, value: object, ttl: int | None, condition: Conditions, content
         raise InvalidRequest("content_type: only values of bytes have one")
     else:
         headers = JSON_HEADERS
-        body = _put_body(value, ttl, condition)
+        body = _put_body(key, value, ttl, condition)
     return Call(
         request=Request("PUT", target, headers, body),
         decode=_revision,
@@ -154,10 +154,10 @@ def put(key: str, value: object, ttl: int | None, condition: Conditions, content
     )
 
 
-def _put_body(value: object, ttl: int | None, condition: Conditions) -> bytes:
+def _put_body(key: str, value: object, ttl: int | None, condition: Conditions) -> bytes:
     if condition is NO_CONDITION and ttl is None:
-        return b'{"value":' + _values.encode(value) + b"}"
-    return _values.encode({"value": value, **_members(condition, ttl=ttl)})
+        return b'{"value":' + _values.encode(value, key) + b"}"
+    return _values.encode({"value": value, **_members(condition, ttl=ttl)}, key)
 
 
 def check_raw(condition: Conditions) -> None:
@@ -240,7 +240,7 @@ def _read(
 def delete(key: str, condition: Conditions) -> Call[bool]:
     """Delete a key; the result is whether it was there."""
     members = _members(condition)
-    body, headers = (_values.encode(members), JSON_HEADERS) if members else (b"", {})
+    body, headers = (_values.encode(members, key, "if_value"), JSON_HEADERS) if members else (b"", {})
     request = Request("DELETE", key_target(key), headers, body)
     return Call(
         request=request,

@@ -205,6 +205,7 @@ class Concord:
             timeout: in seconds.
 
         Raises:
+            InvalidRequest: there is no JSON of the value, or NaN or infinity is in it. The error names the key, and nothing was sent.
             PreconditionFailed: a condition does not hold.
             TooLarge: the value is over 1 MiB.
         """
@@ -331,6 +332,9 @@ class Concord:
             items: values by key, as in `put`; a `Put` gives one a time to live or a content type of its own.
             ttl: seconds to live of those that have none of their own; None for ever.
             timeout: seconds, for each request.
+
+        Raises:
+            InvalidRequest: there is no JSON of a value, as of `put`. Nothing was sent.
         """
         return _many.written(self._run_batches(_many.put_batches(items, ttl), timeout))
 

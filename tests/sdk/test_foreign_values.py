@@ -1,4 +1,4 @@
-"""A value that is not of the type costs a watch one event, not itself: both clients, over a stream that is a script."""
+"""A value that is not of the type costs a watch one event, not itself: both clients, over a stream that is a script. What has no JSON is not sent."""
 
 import asyncio
 import json
@@ -100,3 +100,15 @@ def test_async_listings_and_the_watch_of_a_store_in_this_process_go_on() -> None
                 assert [(await anext(watch)).kind, (await anext(watch)).kind] == ["state", "synced"]
 
     asyncio.run(read())
+
+
+@pytest.mark.parametrize("value", [object(), float("nan")])
+def test_an_async_client_sends_nothing_of_what_has_a_value_without_json(value: object) -> None:
+    async def write() -> None:
+        async with AsyncConcord(transport=Script()) as client:
+            with pytest.raises(concord.InvalidRequest, match="value of b"):
+                await client.put_many({"a": b"goes by itself", "b": value})
+            with pytest.raises(concord.InvalidRequest, match="value of b"):
+                await client.put("b", {"x": value})
+
+    asyncio.run(write())
