@@ -1,16 +1,16 @@
 """The client for asyncio: the same operations as `Concord`, each one awaited."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from concord import _calls, _coordination, _many
 from concord._async_driver import AsyncDriver, AsyncRunner
 from concord._async_flags import AsyncFlags
 from concord._async_held import AsyncLimiter, AsyncLock, AsyncService
 from concord._async_watch import AsyncWatch
-from concord._calls import UNSET, Consistency, Freshness, Page
+from concord._calls import UNSET, Call, Consistency, Freshness, Page, Told
 from concord._client import BULK_CONCURRENCY, DEFAULT_URL, TIMEOUT_S_DEFAULT
 from concord._coordination import Algorithm
 from concord._driver import make_core
@@ -275,7 +275,7 @@ class AsyncConcord:
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> AsyncIterator[Entry[T]]: ...
-    async def scan(
+    def scan(
         self,
         prefix: str = "",
         *,
@@ -285,11 +285,12 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> AsyncIterator[Entry[Any]]:
         """See `Concord.scan`."""
-        async for page in self.pages(
-            prefix, type=type, consistency=consistency, max_age_ms=max_age_ms, timeout=timeout
-        ):
-            for entry in page.entries:
-                yield entry
+
+        def ask(cursor: str) -> Call[Page[Told]]:
+            return _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, self._fresh(consistency, max_age_ms))
+
+        pages = self._pages(ask, "", timeout)
+        return Mapped(_calls.entry_of, (told async for page in pages for told in page.entries))
 
     @overload
     def pages(
@@ -314,7 +315,7 @@ class AsyncConcord:
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> AsyncIterator[Page[Entry[T]]]: ...
-    async def pages(
+    def pages(
         self,
         prefix: str = "",
         *,
@@ -326,10 +327,18 @@ class AsyncConcord:
         timeout: float | None = None,
     ) -> AsyncIterator[Page[Entry[Any]]]:
         """See `Concord.pages`."""
+
+        def ask(cursor: str) -> Call[Page[Told]]:
+            return _calls.list_entries(prefix, type, cursor, limit, self._fresh(consistency, max_age_ms))
+
+        return Mapped(_calls.valid, self._pages(ask, cursor, timeout))
+
+    async def _pages(
+        self, ask: Callable[[str], Call[Page[Told]]], cursor: str, timeout: float | None
+    ) -> AsyncIterator[Page[Told]]:
         more = True
         while more:
-            call = _calls.list_entries(prefix, type, cursor, limit, self._fresh(consistency, max_age_ms))
-            page = await self._runner.run(call, timeout)
+            page = await self._runner.run(ask(cursor), timeout)
             yield page
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -375,6 +384,7 @@ class AsyncConcord:
         return _calls.freshness(consistency or self._consistency, max_age_ms)
 
     async def _run_batches(self, batches: Iterable[Batch[Any]], timeout: float | None) -> list[Mapping[str, Any]]:
+        listed = list(batches)  # what is wrong with one is raised before any is sent
         slots = asyncio.Semaphore(BULK_CONCURRENCY)
 
         async def run(batch: Batch[Any]) -> Mapping[str, Any]:
@@ -385,8 +395,22 @@ class AsyncConcord:
                     return dict.fromkeys(batch.keys, error)
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run(batch)) for batch in batches]
+            tasks = [group.create_task(run(batch)) for batch in listed]
         return [task.result() for task in tasks]
+
+
+class Mapped(Generic[T, D]):
+    """What a function makes of each; when it raises, the iteration goes on after that, as that of `map` does."""
+
+    def __init__(self, function: Callable[[T], D], source: AsyncIterator[T]) -> None:
+        self._function = function
+        self._source = source
+
+    def __aiter__(self) -> AsyncIterator[D]:
+        return self
+
+    async def __anext__(self) -> D:
+        return self._function(await anext(self._source))
 
 
 def _default_transport() -> AsyncTransport:

@@ -17,12 +17,12 @@ from concord._async_driver import AsyncRunner
 from concord._async_watch import AsyncWatch
 from concord._calls import LINEARIZABLE, Call, Consistency, Freshness
 from concord._embedded import FIRST_PLAIN, TIMEOUT_S_DEFAULT
-from concord._errors import ConcordError
+from concord._errors import ConcordError, InvalidValue
 from concord._many import Read, Written
 from concord._responses import Entry
 from concord._settled import undisturbed
 from concord._store import Store
-from concord._watching import Event
+from concord._watching import Event, told
 
 T = TypeVar("T")
 
@@ -76,13 +76,13 @@ class AsyncLocalWatch(AsyncWatch[T]):
         self._runner = runner
         self._closed = asyncio.Event()
         self._wake = asyncio.Event()
-        self._ready: deque[Event[T]] = deque()
+        self._ready: deque[Event[T] | InvalidValue] = deque()
         self._poll = store.watching(prefix, kind, after, lambda: loop.call_soon_threadsafe(self._wake.set))
 
     async def __anext__(self) -> Event[T]:
         while not self._closed.is_set():
             if self._ready:
-                return self._ready.popleft()
+                return told(self._ready.popleft())
             self._wake.clear()
             try:
                 self._ready.extend(await self._runner.do(self._poll.poll))
@@ -136,7 +136,10 @@ class AsyncEmbedded(AsyncConcord):
             found = store.peek(key) if store.at_once(key) else await self._threads.do(lambda: store.peek(key))
             if found is None:
                 return default
-        return _values.decode_stored(found.value, found.content_type, type)
+        try:
+            return _values.decode_stored(found.value, found.content_type, type)
+        except InvalidValue as error:
+            raise error.of(key)  # noqa: B904 - the same
 
     async def _entry(
         self,

@@ -7,17 +7,20 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from concord._async_driver import AsyncDriver
-from concord._errors import ConcordError
+from concord._errors import ConcordError, InvalidValue
 from concord._responses import error_of
 from concord._sse import StreamError
 from concord._transports import AsyncStream, Response, TransportError
-from concord._watching import ALIVE, ALIVE_S, SILENCE_S, Event, Watching, foreign
+from concord._watching import ALIVE, ALIVE_S, SILENCE_S, Event, Watching, foreign, told
 
 T = TypeVar("T")
 
 
 class AsyncWatch(Generic[T]):
-    """Iterates over events for ever, over as many connections as it takes; `close` ends it."""
+    """Iterates over events for ever, over as many connections as it takes; `close` ends it.
+
+    What is said of the errors of `Watch` holds of it.
+    """
 
     def __init__(
         self, driver: AsyncDriver, prefix: str, kind: Any, *, after: str = "", patience_s: float | None = None
@@ -43,7 +46,7 @@ class AsyncWatch(Generic[T]):
         return self
 
     async def __anext__(self) -> Event[T]:
-        return await anext(self._events)
+        return told(await anext(self._events))
 
     def age_s(self) -> float:
         """Seconds since a gateway was last heard."""
@@ -55,7 +58,7 @@ class AsyncWatch(Generic[T]):
         if (stream := self._stream) is not None:
             await stream.close()
 
-    async def _run(self) -> AsyncIterator[Event[T]]:
+    async def _run(self) -> AsyncIterator[Event[T] | InvalidValue]:
         core = self._driver.core
         while not self._closed.is_set():
             url = core.endpoints.choose(core.clock())
@@ -76,7 +79,7 @@ class AsyncWatch(Generic[T]):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._closed.wait(), self._watching.wait_s(error, core.clock()))
 
-    async def _connection(self, url: str) -> AsyncIterator[Event[T]]:
+    async def _connection(self, url: str) -> AsyncIterator[Event[T] | InvalidValue]:
         core, watching = self._driver.core, self._watching
         if len(core.endpoints) > 1:
             await self._driver.transport.send(url, ALIVE, ALIVE_S)

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from concord import _values
-from concord._errors import ConcordError, InvalidRequest, NotFound
+from concord._errors import ConcordError, InvalidRequest, InvalidValue, NotFound
 from concord._responses import Entry, Found, body_decoder, found, item_error, parsed, revision_of
 from concord._store import Store
 from concord._transports import Request, Response
@@ -142,7 +142,7 @@ def put(key: str, value: object, ttl: int | None, condition: Conditions, content
         raise InvalidRequest("content_type: only values of bytes have one")
     else:
         headers = JSON_HEADERS
-        body = _put_body(value, ttl, condition)
+        body = _put_body(key, value, ttl, condition)
     return Call(
         request=Request("PUT", target, headers, body),
         decode=_revision,
@@ -154,10 +154,10 @@ def put(key: str, value: object, ttl: int | None, condition: Conditions, content
     )
 
 
-def _put_body(value: object, ttl: int | None, condition: Conditions) -> bytes:
+def _put_body(key: str, value: object, ttl: int | None, condition: Conditions) -> bytes:
     if condition is NO_CONDITION and ttl is None:
-        return b'{"value":' + _values.encode(value) + b"}"
-    return _values.encode({"value": value, **_members(condition, ttl=ttl)})
+        return b'{"value":' + _values.encode(value, key) + b"}"
+    return _values.encode({"value": value, **_members(condition, ttl=ttl)}, key)
 
 
 def check_raw(condition: Conditions) -> None:
@@ -240,7 +240,7 @@ def _read(
 def delete(key: str, condition: Conditions) -> Call[bool]:
     """Delete a key; the result is whether it was there."""
     members = _members(condition)
-    body, headers = (_values.encode(members), JSON_HEADERS) if members else (b"", {})
+    body, headers = (_values.encode(members, key, "if_value"), JSON_HEADERS) if members else (b"", {})
     request = Request("DELETE", key_target(key), headers, body)
     return Call(
         request=request,
@@ -303,6 +303,25 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     cursor: str
 
 
+Told: TypeAlias = Entry[Any] | InvalidValue
+
+
+def valid(page: Page[Told]) -> Page[Entry[Any]]:
+    """A page as its reader wants it.
+
+    Raises:
+        InvalidValue: a value on it is not of the type.
+    """
+    return Page([entry_of(told) for told in page.entries], page.cursor)
+
+
+def entry_of(told: Told) -> Entry[Any]:
+    """What is next in a listing, for its reader; raises InvalidValue if it is that."""
+    if isinstance(told, InvalidValue):
+        raise told
+    return told
+
+
 _ANYTHING = msgspec.json.Decoder(dict[str, Any])
 _listed_keys = body_decoder(list[str])
 _listed = body_decoder(list[Found])
@@ -320,12 +339,12 @@ def list_keys(prefix: str, cursor: str, limit: int, fresh: Freshness) -> Call[Pa
     return Call(request=request, decode=decode, local=lambda store, _: store.list_keys(prefix, cursor, limit))
 
 
-def list_entries(prefix: str, kind: Any, cursor: str, limit: int, fresh: Freshness) -> Call[Page[Entry[Any]]]:
-    """A page of keys with all that is known of them."""
+def list_entries(prefix: str, kind: Any, cursor: str, limit: int, fresh: Freshness) -> Call[Page[Told]]:
+    """A page of keys with all that is known of them, in the place of one whose value is not of the type the error."""
 
-    def decode(response: Response) -> Page[Entry[Any]]:
+    def decode(response: Response) -> Page[Told]:
         body = parsed(_listed, response)
-        return Page([one.entry(one.key, kind) for one in body.data], body.cursor)
+        return Page([one.told(one.key, kind) for one in body.data], body.cursor)
 
     options = {"values": "true", "meta": "true", "with_ttl": "true"}
     request = _list_request(prefix, cursor, limit, {**options, **fresh})

@@ -1,11 +1,11 @@
 """The client for programs with threads, or with none."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from concord import _calls, _coordination, _many
-from concord._calls import UNSET, Consistency, Freshness, Page
+from concord._calls import UNSET, Call, Consistency, Freshness, Page, Told
 from concord._coordination import Algorithm
 from concord._driver import Driver, Runner, make_core
 from concord._errors import ConcordError
@@ -205,6 +205,7 @@ class Concord:
             timeout: in seconds.
 
         Raises:
+            InvalidRequest: there is no JSON of the value, or NaN or infinity is in it. The error names the key, and nothing was sent.
             PreconditionFailed: a condition does not hold.
             TooLarge: the value is over 1 MiB.
         """
@@ -331,6 +332,9 @@ class Concord:
             items: values by key, as in `put`; a `Put` gives one a time to live or a content type of its own.
             ttl: seconds to live of those that have none of their own; None for ever.
             timeout: seconds, for each request.
+
+        Raises:
+            InvalidRequest: there is no JSON of a value, as of `put`. Nothing was sent.
         """
         return _many.written(self._run_batches(_many.put_batches(items, ttl), timeout))
 
@@ -388,7 +392,8 @@ class Concord:
     ) -> Iterator[Entry[Any]]:
         """All keys with a prefix and their values, in order, read page by page.
 
-        Each entry is as it was when its page was read: what is written meanwhile may be in it or not.
+        Each entry is as it was when its page was read: what is written meanwhile may be in it or not. A value that is not of the type raises
+        InvalidValue in its place, which has its `key`; `next` goes on after it. Any other error ends the listing.
 
         Args:
             prefix: of the keys; "" for all.
@@ -400,8 +405,12 @@ class Concord:
         Raises:
             InvalidValue: a value is not of that type.
         """
-        for page in self.pages(prefix, type=type, consistency=consistency, max_age_ms=max_age_ms, timeout=timeout):
-            yield from page.entries
+
+        def ask(cursor: str) -> Call[Page[Told]]:
+            return _calls.list_entries(prefix, type, cursor, _calls.LIMIT_PAGE, self._fresh(consistency, max_age_ms))
+
+        pages = self._pages(ask, "", timeout)
+        return map(_calls.entry_of, (told for page in pages for told in page.entries))
 
     @overload
     def pages(
@@ -447,11 +456,22 @@ class Concord:
             consistency: of each page for itself: all pages together are no snapshot.
             max_age_ms: how old a stale page may be.
             timeout: of each page.
+
+        Raises:
+            InvalidValue: a value of a page is not of the type. `next` goes on with the page after it; `scan` leaves only that value out.
         """
+
+        def ask(cursor: str) -> Call[Page[Told]]:
+            return _calls.list_entries(prefix, type, cursor, limit, self._fresh(consistency, max_age_ms))
+
+        return map(_calls.valid, self._pages(ask, cursor, timeout))
+
+    def _pages(
+        self, ask: Callable[[str], Call[Page[Told]]], cursor: str, timeout: float | None
+    ) -> Iterator[Page[Told]]:
         more = True
         while more:
-            call = _calls.list_entries(prefix, type, cursor, limit, self._fresh(consistency, max_age_ms))
-            page = self._runner.run(call, timeout)
+            page = self._runner.run(ask(cursor), timeout)
             yield page
             cursor, more = page.cursor, bool(page.cursor)
 
@@ -515,6 +535,9 @@ class Concord:
             type: of the values.
             after: the `id` of an event to go on from; "" begins with the state.
             patience: seconds to try without a connection before the error is raised; None for ever.
+
+        Raises:
+            InvalidValue: from the iteration: a value is not of the type. It has its `key` and its event's `id`; `next` goes on after it.
         """
         return Watch(self._driver, prefix, type, after=after, patience_s=patience)
 

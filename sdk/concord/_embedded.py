@@ -12,12 +12,12 @@ from concord import _calls, _values
 from concord._calls import LINEARIZABLE, UNSET, Call, Consistency, Freshness
 from concord._client import Concord
 from concord._driver import Runner
-from concord._errors import ConcordError
+from concord._errors import ConcordError, InvalidValue
 from concord._many import Read, Written
 from concord._responses import Entry
 from concord._store import Poll, Store
 from concord._watch import Watch
-from concord._watching import Event
+from concord._watching import Event, told
 
 T = TypeVar("T")
 
@@ -45,13 +45,13 @@ class LocalWatch(Watch[T]):
     def __init__(self, store: Store, prefix: str, kind: Any, after: str) -> None:
         self._closed = threading.Event()
         self._wake = threading.Event()
-        self._ready: deque[Event[T]] = deque()
+        self._ready: deque[Event[T] | InvalidValue] = deque()
         self._poll: Poll = store.watching(prefix, kind, after, self._wake.set)
 
     def __next__(self) -> Event[T]:
         while not self._closed.is_set():
             if self._ready:
-                return self._ready.popleft()
+                return told(self._ready.popleft())
             self._wake.clear()
             try:
                 self._ready.extend(self._poll.poll())
@@ -101,6 +101,8 @@ class Embedded(Concord):
                     return _values.decode_json(plain.value, asked["type"])
         except (KeyError, TypeError):
             pass
+        except InvalidValue as error:
+            raise error.of(key)  # noqa: B904 - the same
         return self._get_as(key, **asked)
 
     def _get_as(
@@ -118,7 +120,10 @@ class Embedded(Concord):
         found = readings.plain.get(key) if isinstance(key, str) and key >= FIRST_PLAIN else None
         if found is None or (found.expires_ms and found.expires_ms <= readings.now_ms()):
             found = self._store.peek(key)
-        return default if found is None else _values.decode_stored(found.value, found.content_type, type)
+        try:
+            return default if found is None else _values.decode_stored(found.value, found.content_type, type)
+        except InvalidValue as error:
+            raise error.of(key)  # noqa: B904 - the same
 
     def _entry(
         self,

@@ -83,9 +83,23 @@ class InvalidRequest(ConcordError):
 
 
 class InvalidValue(ConcordError):
-    """The value is there, but not of the type that was asked for."""
+    """The value is there, but not of the type that was asked for.
+
+    Attributes:
+        key: of the value.
+        id: of the event that told it, to go on from with `after=`; "" where nobody can go on, and where this is about no event.
+    """
 
     code = "INVALID_VALUE"
+    key: str = ""
+    id: str = ""
+
+    def of(self, key: str, place: str = "") -> "InvalidValue":
+        """Itself, once it is known whose value it is."""
+        if not self.key:
+            self.key, self.id = key, place
+            self.message = f"{key}: {self.message}" + (f" (event {place})" if place else "")
+        return self
 
 
 class Unauthorized(ConcordError):

@@ -175,7 +175,7 @@ def _operation(key: str, put: Put, ttl: int | None) -> bytes:
     if put.content_type is not None:
         raise InvalidRequest(f"{key}: only values of bytes have a content_type")
     end = b"}" if ttl is None else b',"ttl":%d}' % ttl
-    return b'{"key":' + _values.encode(key) + b',"value":' + _values.encode(put.value) + end
+    return b'{"key":' + _values.encode(key) + b',"value":' + _values.encode(put.value, key) + end
 
 
 def _operation_batches(target: str, operations: list[tuple[bytes, str]]) -> Iterator[Batch[Any]]:

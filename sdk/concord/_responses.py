@@ -86,7 +86,17 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
     def entry(self, key: str, kind: Any) -> Entry[Any]:
         """All that is known of a key; raises InvalidValue."""
-        return Entry(key, self.decoded(kind), self.revision, self.ttl, self.content_type)
+        try:
+            return Entry(key, self.decoded(kind), self.revision, self.ttl, self.content_type)
+        except errors.InvalidValue as error:
+            raise error.of(key)  # noqa: B904 - the same
+
+    def told(self, key: str, kind: Any) -> "Entry[Any] | errors.InvalidValue":
+        """The same, or why it is not of the type."""
+        try:
+            return self.entry(key, kind)
+        except errors.InvalidValue as error:
+            return error
 
 
 class Body(msgspec.Struct, Generic[T_co], frozen=True, gc=False):

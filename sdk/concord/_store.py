@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from concord._responses import Entry
 
 if TYPE_CHECKING:
-    from concord._calls import Conditions, Page
+    from concord._calls import Conditions, Page, Told
     from concord._coordination import Algorithm, Instance, Permit
+    from concord._errors import InvalidValue
     from concord._many import Read, Written
     from concord._txn import TxnResult
     from concord._watching import Event
@@ -109,8 +110,8 @@ class Store(Protocol):
     def list_keys(self, prefix: str, after: str, limit: int) -> "Page[str]":
         """A page of keys; the cursor is the last of them."""
 
-    def list_entries(self, prefix: str, kind: Any, after: str, limit: int) -> "Page[Entry[Any]]":
-        """A page of keys with all that is known of them."""
+    def list_entries(self, prefix: str, kind: Any, after: str, limit: int) -> "Page[Told]":
+        """A page of keys with all that is known of them, or why a value is not of the type."""
 
     def commit(
         self,
@@ -157,8 +158,8 @@ class Store(Protocol):
 class Poll(Protocol):
     """A watch of a store in this process, without any waiting."""
 
-    def poll(self) -> "list[Event[Any]]":
-        """The next events, in parts; [] when there is nothing until `wake` is called."""
+    def poll(self) -> "list[Event[Any] | InvalidValue]":
+        """The next events, in parts, and errors in the place of those whose value is not of the type; [] when there is nothing until `wake` is called."""
 
     def close(self) -> None:
         """End it; twice is harmless."""

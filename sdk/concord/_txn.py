@@ -6,7 +6,7 @@ import msgspec
 
 from concord import _calls, _values
 from concord._calls import Call
-from concord._errors import Timeout, UnknownOutcome
+from concord._errors import InvalidRequest, Timeout, UnknownOutcome
 from concord._responses import Found, body_decoder, parsed
 from concord._store import Store
 from concord._transports import Response
@@ -108,7 +108,12 @@ class Txn:
         def local(store: Store, timeout: float) -> TxnResult:
             return store.commit(self._compare, self.then.rendered, self.otherwise.rendered, timeout)
 
-        return _calls.post(f"{_calls.API}/txn", body, decode, is_write=is_write, keys=keys, local=local)
+        try:
+            return _calls.post(f"{_calls.API}/txn", body, decode, is_write=is_write, keys=keys, local=local)
+        except InvalidRequest:
+            for part in (*self._compare, *steps):  # to tell whose value it is
+                _values.encode(part.get("value"), part["key"])
+            raise
 
     def _when(self, key: str, **members: Any) -> "Txn":
         self._compare.append({"key": key, **members})

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,16 +24,38 @@ def is_raw(value: object) -> bool:
     return isinstance(value, RAW_KINDS)
 
 
-def encode(value: object) -> bytes:
-    """JSON of a value.
+def encode(value: object, key: str = "", what: str = "value") -> bytes:
+    """JSON of a value, which an error calls `what`, of `key` if it is one's.
 
     Raises:
         InvalidRequest: there is no JSON of it.
     """
     try:
-        return encode_json(value)
+        text = encode_json(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise InvalidRequest(f"value: {error}") from error
+        raise InvalidRequest(f"{_called(key, what)}: {error}") from error
+    if b"null" in text and value is not None and has_no_number(value):
+        raise InvalidRequest(f"{_called(key, what)}: there is no JSON of NaN and infinity")
+    return text
+
+
+def _called(key: str, what: str) -> str:
+    return f"{what} of {key}" if key else what
+
+
+def has_no_number(value: object) -> bool:
+    """Whether NaN or infinity is in what msgspec has made JSON of: it writes `null` for them."""
+    waiting = [msgspec.to_builtins(value, enc_hook=lambda _: None)]  # of a msgspec.Raw nothing is known
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, float):
+            if not math.isfinite(one):
+                return True
+        elif isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+    return False
 
 
 _decode_any = msgspec.json.Decoder().decode

@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from concord._driver import Driver
-from concord._errors import ConcordError
+from concord._errors import ConcordError, InvalidValue
 from concord._responses import error_of
 from concord._sse import StreamError
 from concord._transports import Response, Stream, TransportError
-from concord._watching import ALIVE, ALIVE_S, SILENCE_S, Event, Watching, foreign
+from concord._watching import ALIVE, ALIVE_S, SILENCE_S, Event, Watching, foreign, told
 
 T = TypeVar("T")
 
@@ -19,7 +19,8 @@ T = TypeVar("T")
 class Watch(Generic[T]):
     """Iterates over events for ever, over as many connections as it takes; `close` ends it, from any thread.
 
-    One thread iterates at a time.
+    One thread iterates at a time. A value that is not of the type that was asked for raises InvalidValue, which has its `key` and the `id` of
+    the event, in its place; `next` goes on after it. Any other error ends the watch.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Watch(Generic[T]):
         return self
 
     def __next__(self) -> Event[T]:
-        return next(self._events)
+        return told(next(self._events))
 
     def age_s(self) -> float:
         """Seconds since a gateway was last heard."""
@@ -60,7 +61,7 @@ class Watch(Generic[T]):
         with contextlib.suppress(ValueError):  # a thread is in it, and will come to the end
             self._events.close()
 
-    def _run(self) -> Generator[Event[T], None, None]:
+    def _run(self) -> Generator[Event[T] | InvalidValue, None, None]:
         core = self._driver.core
         while not self._closed.is_set():
             url = core.endpoints.choose(core.clock())
@@ -79,7 +80,7 @@ class Watch(Generic[T]):
             if not self._closed.is_set():
                 self._closed.wait(self._watching.wait_s(error, core.clock()))
 
-    def _connection(self, url: str) -> Iterator[Event[T]]:
+    def _connection(self, url: str) -> Iterator[Event[T] | InvalidValue]:
         core, watching = self._driver.core, self._watching
         if len(core.endpoints) > 1:
             self._driver.transport.send(url, ALIVE, ALIVE_S)

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from concord._calls import API
-from concord._errors import ConcordError, ServerFault, TooManyRequests, Unavailable
+from concord._errors import ConcordError, InvalidValue, ServerFault, TooManyRequests, Unavailable
 from concord._responses import Found
 from concord._retry import Retry
 from concord._sse import Block, Parser, StreamError
@@ -101,11 +101,12 @@ class Watching(Generic[T]):
         place = {"last-event-id": self._last_id} if self._last_id else {}
         return Request("GET", self._target, {**headers, **place, "accept": "text/event-stream"})
 
-    def feed(self, chunk: bytes, now: float) -> Iterator[Event[T]]:
-        """The events in a chunk; afterwards `is_over` says whether the stream has ended.
+    def feed(self, chunk: bytes, now: float) -> Iterator[Event[T] | InvalidValue]:
+        """The events in a chunk, in the place of one whose value is not of the type that was asked for the error.
+
+        Afterwards `is_over` says whether the stream has ended.
 
         Raises:
-            InvalidValue: a value is not of the type that was asked for.
             StreamError: the stream is none.
         """
         self.heard_at, self._failures = now, 0
@@ -134,7 +135,7 @@ class Watching(Generic[T]):
         asked_s = error.retry_after_s if isinstance(error, TooManyRequests | Unavailable) else 0.0
         return max(bound * self._rng.random(), asked_s)
 
-    def _events(self, block: Block) -> Iterator[Event[T]]:
+    def _events(self, block: Block) -> Iterator[Event[T] | InvalidValue]:
         if block.id is not None:
             self._last_id = block.id
         if block.event in _KEYED:
@@ -148,13 +149,16 @@ class Watching(Generic[T]):
             self._last_id = "" if block.event == "resync" else self._last_id
             self.is_over = True
 
-    def _keyed(self, kind: Kind, block: Block) -> Event[T]:
+    def _keyed(self, kind: Kind, block: Block) -> Event[T] | InvalidValue:
         told = _data.decode(block.data)
         if kind in {"state", "put"}:
             self._keys.add(told.key)
             if self._restated is not None:
                 self._restated.add(told.key)
-            return Event(kind, told.key, told.decoded(self._kind), told.revision, block.id or "")
+            try:
+                return Event(kind, told.key, told.decoded(self._kind), told.revision, block.id or "")
+            except InvalidValue as error:
+                return error.of(told.key, block.id or "")
         self._keys.discard(told.key)
         return Event(kind, told.key, None, told.revision, block.id or "")
 
@@ -167,6 +171,17 @@ class Watching(Generic[T]):
         self._keys.difference_update(gone)
         for key in gone:
             yield Event("delete", key)
+
+
+def told(event: Event[T] | InvalidValue) -> Event[T]:
+    """What is next in a watch, for its reader.
+
+    Raises:
+        InvalidValue: it is that.
+    """
+    if isinstance(event, InvalidValue):
+        raise event
+    return event
 
 
 def foreign(error: StreamError) -> ConcordError:

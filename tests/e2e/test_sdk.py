@@ -274,7 +274,12 @@ def test_flags_and_sessions(client: Concord, cluster: LocalCluster) -> None:
     assert sessions.load(session) is None
 
 
-PAGES = ("README.md", "docs/sdk.md", *(f"docs/howto/{path.name}" for path in sorted((ROOT / "docs/howto").iterdir())))
+PAGES = (
+    "README.md",
+    "docs/sdk.md",
+    "docs/watch.md",
+    *(f"docs/howto/{path.name}" for path in sorted((ROOT / "docs/howto").iterdir())),
+)
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -38,6 +38,22 @@ def test_the_state_then_every_change(db: Embedded) -> None:
         assert told(watch, 4) == [("put", "w/a", 1), ("delete", "w/a", None), ("put", "w/b", 2), ("put", "w/c", 3)]
 
 
+def test_a_foreign_value_costs_one_event(db: Embedded) -> None:
+    db.put_many({"w/a": "text", "w/b": 2}).check()
+    with db.watch("w/", type=int) as watch:
+        with pytest.raises(concord.InvalidValue, match="w/a") as raised:
+            next(watch)
+        assert (raised.value.key, raised.value.id) == ("w/a", "")
+        assert told(watch, 2) == [("state", "w/b", 2), ("synced", "", None)]
+        db.put("w/b", b"raw")
+        db.put("w/a", 1)
+        with pytest.raises(concord.InvalidValue, match="w/b") as raised:
+            next(watch)
+        assert told(watch, 1) == [("put", "w/a", 1)]
+    with db.watch("w/", type=int, after=raised.value.id) as watch:
+        assert told(watch, 2) == [("synced", "", None), ("put", "w/a", 1)]
+
+
 def test_changes_while_the_state_is_told_are_told_once(db: Embedded) -> None:
     db.put_many({f"w/{number:04}": 0 for number in range(1_100)}).check()
     with db.watch("w/", type=int) as watch:

@@ -3,7 +3,10 @@
 Each function is a scenario on keys of its own, called with a client; who calls them says what is behind.
 """
 
+import math
 import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
@@ -152,6 +155,69 @@ def many_keys(client: Concord) -> None:
     assert isinstance(wrong.errors[""], concord.InvalidRequest)
 
 
+@dataclass
+class Measured:
+    at: object
+
+
+def numbers_without_json(client: Concord) -> None:
+    """NaN and infinity are refused by name, and nothing is written; a `null` that was meant is not."""
+    missing = float("nan")
+    txn, compared = Txn(), Txn().if_value("{nan}b", missing)
+    txn.then.put("{nan}a", 1).put("{nan}b", {"x": missing})
+    compared.then.put("{nan}a", 1)
+    kinds = [missing, -math.inf, {"a": [None, missing]}, (missing,), Measured(Flag(enabled=True, share=math.inf))]
+    writes: list[Callable[[], object]] = [lambda value=value: client.put("{nan}b", value) for value in kinds]  # type: ignore[misc] # bound early
+    writes += [
+        lambda: client.put("{nan}b", 1, if_value=missing),
+        lambda: client.put("{nan}b", [msgspec.Raw(b"null"), missing], ttl=9),
+        lambda: client.delete("{nan}b", if_value=missing),
+        lambda: client.put_many({"{nan}a": 1, "{nan}b": {"x": missing}}),
+        lambda: client.put_many({"{nan}a": Put(1, ttl=3), "{nan}b": Put(missing, ttl=3)}),
+        lambda: client.commit(txn),
+        lambda: client.commit(compared),
+    ]
+    for write in writes:
+        with pytest.raises(concord.InvalidRequest, match=r"\{nan\}b.*NaN") as raised:
+            write()
+        assert raised.value.applied is False
+    assert list(client.keys("{nan}")) == []
+    values: dict[str, object] = {"{nan}a": None, "{nan}b": {"x": [None, 1.5, "null"]}, "{nan}c": msgspec.Raw(b"[null]")}
+    client.put_many(values).check()
+    for key, value in values.items():
+        client.put(key, value)
+    assert [entry.value for entry in client.scan("{nan}")] == [None, {"x": [None, 1.5, "null"]}, [None]]
+
+
+def foreign_values(client: Concord) -> None:
+    """Values that are not of the type that is asked for cost whoever iterates only themselves."""
+    client.put_many({"foreign/a": 1, "foreign/b": "text", "foreign/c": b"raw", "foreign/d": 4}).check()
+    told = ["foreign/a", ("foreign/b",), ("foreign/c",), "foreign/d"]
+    assert keys_told(client.scan("foreign/", type=int)) == told
+    pages = client.pages("foreign/", type=int, limit=2)
+    for key in ("foreign/b", "foreign/c"):
+        with pytest.raises(concord.InvalidValue, match=key) as raised:
+            next(pages)
+        assert raised.value.key == key
+    assert list(pages) == []
+    for key in ("foreign/b", "foreign/c"):
+        for read in (client.get, client.entry):
+            with pytest.raises(concord.InvalidValue, match=key):
+                read(key, type=int)
+
+
+def keys_told(items: Iterator[concord.Entry[int]]) -> list[str | tuple[str]]:
+    """The keys of all entries that come; of an error as a tuple."""
+    keys: list[str | tuple[str]] = []
+    while True:
+        try:
+            keys.append(next(items).key)
+        except StopIteration:
+            return keys
+        except concord.InvalidValue as error:
+            keys.append((error.key,))
+
+
 def transactions(client: Concord) -> None:
     txn = Txn().if_exists("{t}a", exists=False)
     txn.then.put("{t}a", 1).increment("{t}n", 2, initial=3)
@@ -237,4 +303,15 @@ def sessions(client: Concord) -> None:
     assert store.touch(session) is False
 
 
-EVERY = (one_key, fences, refusals, many_keys, transactions, locks, limits_and_services, sessions)
+EVERY = (
+    one_key,
+    fences,
+    refusals,
+    many_keys,
+    foreign_values,
+    numbers_without_json,
+    transactions,
+    locks,
+    limits_and_services,
+    sessions,
+)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import concord
 from concord import Event, Retry
 from concord._sse import LIMIT_BLOCK_BYTES, Block, Parser, StreamError
-from concord._watching import Watching
+from concord._watching import Watching, told
 from gateway.watch import frames
 from wire.messages import ChangeKind, ListEntry, WatchEvent
 
@@ -69,7 +69,7 @@ def watching(after: str = "", patience_s: float | None = None) -> Watching[objec
 
 
 def fed(watch: Watching[object], *chunks: bytes) -> list[Event[object]]:
-    return [event for chunk in chunks for event in watch.feed(chunk, 0.0)]
+    return [event for chunk in chunks for event in map(told, watch.feed(chunk, 0.0))]
 
 
 def state(key: str, revision: int) -> bytes:

@@ -88,9 +88,9 @@ def ttl_ms(seconds: object) -> int:
     return NEVER if seconds is None else milliseconds(seconds)
 
 
-def json_value(value: object, what: str = "value") -> bytes:
-    """JSON of a value."""
-    text = _values.encode(value)
+def json_value(value: object, of: object = "", what: str = "value") -> bytes:
+    """JSON of a value of a key."""
+    text = _values.encode(value, str(of), what)
     if len(text) > SHALLOW_BYTES:
         check_json(text, what)
     return text
@@ -112,10 +112,10 @@ def put_item(name: object, value: object, ttl: object, condition: Conditions, co
         kind = _values.RAW_TYPE if content_type is None else content_type
         if kind.partition(";")[0].strip().lower() in _AS_JSON:
             raise InvalidRequest("content_type: put the value itself, not its JSON")
-        return PutItem(key(name), data, kind, ttl_ms(ttl), wanted(condition))
+        return PutItem(key(name), data, kind, ttl_ms(ttl), wanted(condition, name))
     if content_type is not None:
         raise InvalidRequest("content_type: only values of bytes have one")
-    return PutItem(key(name), json_value(value), "", ttl_ms(ttl), wanted(condition))
+    return PutItem(key(name), json_value(value, name), "", ttl_ms(ttl), wanted(condition, name))
 
 
 def put_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:
@@ -158,7 +158,10 @@ def _short_texts(values: list[object]) -> list[bytes] | None:
     """JSON of values that needs no further look; None if it does."""
     if any(issubclass(kind, _SPECIAL) for kind in set(map(type, values))):
         return None
-    texts = _encode_lines(values).split(b"\n")
+    lines = _encode_lines(values)
+    if b"null" in lines and _values.has_no_number(values):
+        return None
+    texts = lines.split(b"\n")
     del texts[-1]
     is_short = (
         len(texts) == len(values) and max(map(len, texts)) <= SHALLOW_BYTES
@@ -172,7 +175,7 @@ def _plain_item(name: object, value: object, lives_ms: int) -> PutItem:
         data = bytes(value)  # type: ignore[arg-type] # a TypeError for a Put: those are looked at closely
         _check_size(len(data), "value")
         return PutItem(key(name), data, _values.RAW_TYPE, lives_ms)
-    return PutItem(key(name), json_value(value), "", lives_ms)
+    return PutItem(key(name), json_value(value, name), "", lives_ms)
 
 
 def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:
@@ -180,11 +183,11 @@ def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutIt
     made: list[PutItem] = []
     errors: dict[str, ConcordError] = {}
     puts = {name: item if isinstance(item, ManyPut) else ManyPut(item) for name, item in items.items()}
-    for put in puts.values():
+    for name, put in puts.items():
         if not _values.is_raw(put.value):
             if put.content_type is not None:
                 raise InvalidRequest("content_type: only values of bytes have one")
-            _values.encode(put.value)
+            _values.encode(put.value, str(name))
     for name, put in puts.items():
         try:
             lives = ttl if put.ttl is None else put.ttl
@@ -208,7 +211,7 @@ def each(names: Iterable[str], make: Callable[[str], T]) -> tuple[list[T], dict[
 
 def touch_item(name: object, ttl: object, condition: Conditions) -> TouchItem:
     """A key whose time to live is set."""
-    return TouchItem(key(name), milliseconds(ttl), wanted(condition))
+    return TouchItem(key(name), milliseconds(ttl), wanted(condition, name))
 
 
 def increment_item(given: Mapping[str, Any]) -> IncrementItem:
@@ -225,18 +228,18 @@ def increment_item(given: Mapping[str, Any]) -> IncrementItem:
 
 def delete(name: object, condition: Conditions) -> Delete:
     """A key to delete."""
-    expected = wanted(condition)
+    expected = wanted(condition, name)
     return Delete([key(name)], [expected] if expected else [])
 
 
-def wanted(condition: Conditions) -> Condition | None:
-    """What is expected of a key; None for nothing."""
+def wanted(condition: Conditions, of: object = "") -> Condition | None:
+    """What is expected of a key, `of`; None for nothing."""
     if condition is NO_CONDITION:
         return None
     found = Condition(
         exists=None if condition.if_absent is UNSET else not condition.if_absent,
         revision=None if condition.if_revision is UNSET else whole(condition.if_revision, "if_revision"),
-        value=None if condition.if_value is UNSET else json_value(condition.if_value, "if_value"),
+        value=None if condition.if_value is UNSET else json_value(condition.if_value, of, "if_value"),
         fence=None if condition.if_fence is UNSET else whole(condition.if_fence, "if_fence"),
     )
     return None if found == _NOTHING else found
@@ -266,7 +269,7 @@ def _comparison(given: Mapping[str, Any]) -> Comparison:
         key(given["key"]),
         exists=exists,
         revision=whole(given["revision"], "revision") if "revision" in given else None,
-        value=json_value(given["value"]) if "value" in given else None,
+        value=json_value(given["value"], given["key"]) if "value" in given else None,
         relation=_relation(given.get("op", "==")),
     )
 
@@ -321,7 +324,7 @@ def instance(service: object, given: Instance, ttl: object) -> PutItem:
         raise InvalidRequest(f"port: expected 1..{PORT_MAX}")
     if not 1 <= len(key(given.address, "address")) <= ADDRESS_MAX:
         raise InvalidRequest(f"address: expected text of 1 to {ADDRESS_MAX} characters")
-    metadata = json_value(given.metadata, "metadata")
+    metadata = json_value(given.metadata, what="metadata")
     value = _values.encode({"address": given.address, "port": port, "metadata": msgspec.Raw(metadata)})
     _check_size(len(value), "metadata")
     return PutItem(instance_key(service, given.instance), value, "", milliseconds(ttl))

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from concord import _values
-from concord._calls import NO_CONDITION, Conditions, Page
+from concord._calls import NO_CONDITION, Conditions, Page, Told
 from concord._coordination import Algorithm, Instance, Permit
-from concord._errors import ConcordError, InvalidRequest, NotFound
+from concord._errors import ConcordError, InvalidRequest, InvalidValue, NotFound
 from concord._local import answers, requests
 from concord._local.watching import LocalWatching
 from concord._many import BATCH_BYTES, BATCH_ITEMS, Read, Written, parts
@@ -119,7 +119,7 @@ class LocalStore:
         entries, cursor = self._page(prefix, after, limit, with_values=False)
         return Page([entry.key for entry in entries], cursor)
 
-    def list_entries(self, prefix: str, kind: Any, after: str, limit: int) -> Page[Entry[Any]]:
+    def list_entries(self, prefix: str, kind: Any, after: str, limit: int) -> Page[Told]:
         """See Store."""
         entries, cursor = self._page(prefix, after, limit, with_values=True)
         return Page([_listed(entry, kind) for entry in entries], cursor)
@@ -374,10 +374,20 @@ def _put_entries(items: list[PutItem]) -> Iterable[list[list[PutItem]]]:
 
 
 def _entry(key: str, record: Record, now_ms: int, kind: Any) -> Entry[Any]:
-    value = _values.decode_stored(record.value, record.content_type, kind)
+    value = _decoded(key, record, kind)
     return Entry(key, value, record.revision, answers.ttl(remaining_ms(record, now_ms)))
 
 
-def _listed(entry: ListEntry, kind: Any) -> Entry[Any]:
-    value = _values.decode_stored(entry.value, entry.content_type, kind)
+def _decoded(key: str, stored: Stored, kind: Any) -> Any:
+    try:
+        return _values.decode_stored(stored.value, stored.content_type, kind)
+    except InvalidValue as error:
+        raise error.of(key)  # noqa: B904 - the same
+
+
+def _listed(entry: ListEntry, kind: Any) -> Told:
+    try:
+        value = _values.decode_stored(entry.value, entry.content_type, kind)
+    except InvalidValue as error:
+        return error.of(entry.key)
     return Entry(entry.key, value, entry.revision, answers.ttl(entry.ttl_ms))

@@ -7,13 +7,13 @@ one can go on. An id is good while the store is open and its history reaches so 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from concord._errors import InvalidRequest
+from concord._errors import InvalidRequest, InvalidValue
 from concord._local import answers
 from concord._values import decode_stored
 from concord._watching import Event, Kind
 from shard.embedded import Engine, HistoryLostError, TroubleError
 from wire.coverage import Coverage
-from wire.messages import ChangeKind, WatchEvent
+from wire.messages import ChangeKind, ListEntry, WatchEvent
 from wire.positions import Position
 
 PAGE_ITEMS = 500
@@ -48,7 +48,7 @@ class LocalWatching:
         else:
             self._tells_synced = True
 
-    def poll(self) -> list[Event[Any]]:
+    def poll(self) -> list[Event[Any] | InvalidValue]:
         """See Poll."""
         try:
             while True:
@@ -59,7 +59,7 @@ class LocalWatching:
         except TroubleError as trouble:
             raise answers.failure(trouble) from trouble
 
-    def _step(self) -> list[Event[Any]]:
+    def _step(self) -> list[Event[Any] | InvalidValue]:
         try:
             return list(self._page() if self._is_listing else self._changes())
         except HistoryLostError:
@@ -76,7 +76,7 @@ class LocalWatching:
         self._coverage, self._restated = Coverage(), set()
         self._tells_synced = False
 
-    def _page(self) -> Iterator[Event[Any]]:
+    def _page(self) -> Iterator[Event[Any] | InvalidValue]:
         """The next page of the state; at its end what is gone, and `synced`."""
         page, index = self._engine.page(self._prefix, self._listed_to, PAGE_ITEMS, with_values=True)
         coverage, restated = self._coverage or Coverage(), self._restated or set()
@@ -88,7 +88,7 @@ class LocalWatching:
         for entry in page.entries:
             self._keys.add(entry.key)
             restated.add(entry.key)
-            yield Event("state", entry.key, decode_stored(entry.value, entry.content_type, self._kind), entry.revision)
+            yield self._valued("state", entry, "")
         if not page.more:
             self._at = coverage.first
             yield from self._end_of_state(coverage, restated)
@@ -105,7 +105,7 @@ class LocalWatching:
             self._is_synced = True
             yield Event("synced", id="" if self._coverage else self._id(self._at))
 
-    def _changes(self) -> Iterator[Event[Any]]:
+    def _changes(self) -> Iterator[Event[Any] | InvalidValue]:
         """What came since."""
         if self._tells_synced:
             self._tells_synced = False
@@ -122,14 +122,20 @@ class LocalWatching:
         if self._coverage is not None and self._at >= self._coverage.last:
             self._coverage = None
 
-    def _change(self, event: WatchEvent, place: str) -> Event[Any]:
+    def _change(self, event: WatchEvent, place: str) -> Event[Any] | InvalidValue:
         kind = _KINDS[event.kind]
         if kind != "put":
             self._keys.discard(event.key)
             return Event(kind, event.key, None, event.revision, place)
         self._keys.add(event.key)
-        value = decode_stored(event.value, event.content_type, self._kind)
-        return Event(kind, event.key, value, event.revision, place)
+        return self._valued(kind, event, place)
+
+    def _valued(self, kind: Kind, told: ListEntry | WatchEvent, place: str) -> Event[Any] | InvalidValue:
+        try:
+            value = decode_stored(told.value, told.content_type, self._kind)
+        except InvalidValue as error:
+            return error.of(told.key, place)
+        return Event(kind, told.key, value, told.revision, place)
 
     def _id(self, position: Position) -> str:
         return f"{self._engine.name}:{position.through}:{position.taken}"
