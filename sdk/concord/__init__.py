@@ -30,15 +30,22 @@ from concord._errors import (
     Unavailable,
     UnknownOutcome,
 )
+from concord._flags import Flags
+from concord._held import Limiter, Lock, Registration, Service
 from concord._many import Put, Read, Written
 from concord._responses import Entry
 from concord._retry import Retry
-from concord._txn import Txn, TxnResult
+from concord._sessions import AsyncSessions, Sessions
+from concord._txn import StepResult, Steps, Txn, TxnResult
+from concord._watch import Watch
 from concord._watching import Event
 
 if TYPE_CHECKING:
     from concord._async_client import AsyncConcord
     from concord._async_embedded import AsyncEmbedded
+    from concord._async_flags import AsyncFlags
+    from concord._async_held import AsyncLimiter, AsyncLock, AsyncRegistration, AsyncService
+    from concord._async_watch import AsyncWatch
     from concord._embedded import Embedded
     from concord._member import AsyncMember, Member, open_async_member, open_member
     from concord._open import open, open_async  # noqa: A004 - as `gzip.open`
@@ -48,7 +55,14 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncConcord",
     "AsyncEmbedded",
+    "AsyncFlags",
+    "AsyncLimiter",
+    "AsyncLock",
     "AsyncMember",
+    "AsyncRegistration",
+    "AsyncService",
+    "AsyncSessions",
+    "AsyncWatch",
     "Concord",
     "ConcordError",
     "Conflict",
@@ -58,11 +72,14 @@ __all__ = [
     "Embedded",
     "Entry",
     "Event",
+    "Flags",
     "Forbidden",
     "Holder",
     "Instance",
     "InvalidRequest",
     "InvalidValue",
+    "Limiter",
+    "Lock",
     "LockLost",
     "Member",
     "NotFound",
@@ -71,8 +88,13 @@ __all__ = [
     "PreconditionFailed",
     "Put",
     "Read",
+    "Registration",
     "Retry",
     "ServerFault",
+    "Service",
+    "Sessions",
+    "StepResult",
+    "Steps",
     "StoreFailed",
     "Timeout",
     "TooLarge",
@@ -82,6 +104,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UnknownOutcome",
+    "Watch",
     "Written",
     "open",
     "open_async",
@@ -92,7 +115,13 @@ __all__ = [
 _AT_FIRST_USE = {
     "AsyncConcord": "_async_client",
     "AsyncEmbedded": "_async_embedded",
+    "AsyncFlags": "_async_flags",
+    "AsyncLimiter": "_async_held",
+    "AsyncLock": "_async_held",
     "AsyncMember": "_member",
+    "AsyncRegistration": "_async_held",
+    "AsyncService": "_async_held",
+    "AsyncWatch": "_async_watch",
     "Embedded": "_embedded",
     "Member": "_member",
     "open": "_open",

@@ -49,6 +49,9 @@ class AsyncConcord:
         self._driver = AsyncDriver(core, transport or _default_transport(), make_tracing(tracing))
         self._runner: AsyncRunner = self._driver
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self._driver.core.endpoints.urls)}>"
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -61,15 +64,6 @@ class AsyncConcord:
         """Close all connections; nothing may be called afterwards."""
         await self._driver.transport.close()
 
-    @overload
-    async def get(
-        self,
-        key: str,
-        *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Any: ...
     @overload
     async def get(
         self,
@@ -91,6 +85,17 @@ class AsyncConcord:
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> T | D: ...
+    @overload
+    async def get(
+        self,
+        key: str,
+        *,
+        type: object = ...,
+        default: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Any: ...
     async def get(
         self,
         key: str,
@@ -110,20 +115,21 @@ class AsyncConcord:
         self,
         key: str,
         *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Entry[Any] | None: ...
-    @overload
-    async def entry(
-        self,
-        key: str,
-        *,
         type: type[T],
         consistency: Consistency | None = ...,
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Entry[T] | None: ...
+    @overload
+    async def entry(
+        self,
+        key: str,
+        *,
+        type: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry[Any] | None: ...
     async def entry(
         self,
         key: str,
@@ -198,20 +204,21 @@ class AsyncConcord:
         self,
         keys: Iterable[str],
         *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Read[Any]: ...
-    @overload
-    async def get_many(
-        self,
-        keys: Iterable[str],
-        *,
         type: type[T],
         consistency: Consistency | None = ...,
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Read[T]: ...
+    @overload
+    async def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        type: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Read[Any]: ...
     async def get_many(
         self,
         keys: Iterable[str],
@@ -261,20 +268,21 @@ class AsyncConcord:
         self,
         prefix: str = ...,
         *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> AsyncIterator[Entry[Any]]: ...
-    @overload
-    def scan(
-        self,
-        prefix: str = ...,
-        *,
         type: type[T],
         consistency: Consistency | None = ...,
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> AsyncIterator[Entry[T]]: ...
+    @overload
+    def scan(
+        self,
+        prefix: str = ...,
+        *,
+        type: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> AsyncIterator[Entry[Any]]: ...
     def scan(
         self,
         prefix: str = "",
@@ -297,17 +305,6 @@ class AsyncConcord:
         self,
         prefix: str = ...,
         *,
-        cursor: str = ...,
-        limit: int = ...,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> AsyncIterator[Page[Entry[Any]]]: ...
-    @overload
-    def pages(
-        self,
-        prefix: str = ...,
-        *,
         type: type[T],
         cursor: str = ...,
         limit: int = ...,
@@ -315,6 +312,18 @@ class AsyncConcord:
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> AsyncIterator[Page[Entry[T]]]: ...
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        type: object = ...,
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> AsyncIterator[Page[Entry[Any]]]: ...
     def pages(
         self,
         prefix: str = "",
@@ -361,11 +370,13 @@ class AsyncConcord:
         return AsyncService(self._runner, name)
 
     @overload
-    def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> AsyncWatch[Any]: ...
-    @overload
     def watch(
         self, prefix: str = ..., *, type: type[T], after: str = ..., patience: float | None = ...
     ) -> AsyncWatch[T]: ...
+    @overload
+    def watch(
+        self, prefix: str = ..., *, type: object = ..., after: str = ..., patience: float | None = ...
+    ) -> AsyncWatch[Any]: ...
     def watch(
         self, prefix: str = "", *, type: Any = Any, after: str = "", patience: float | None = None
     ) -> AsyncWatch[Any]:

@@ -112,6 +112,9 @@ class AsyncEmbedded(AsyncConcord):
         self._readings = store.readings
         self._runner = self._threads = AsyncLocalRunner(store)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} store in this process>"
+
     async def close(self) -> None:
         """Release the data directory; nothing may be called afterwards."""
         await self._threads.close()

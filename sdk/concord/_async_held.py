@@ -97,6 +97,10 @@ class AsyncLock:
         self._body: asyncio.Task[object] | None = None
         self._cancelling = 0
 
+    def __repr__(self) -> str:  # without the owner, by which others could give it back
+        held = "not held" if self._fence is None else f"held, fence {self._fence}"
+        return f"<{type(self).__name__} {self.name!r}, {held}>"
+
     @property
     def fence(self) -> int:
         """Rises each time the lock changes hands; for `if_fence`."""

@@ -36,7 +36,7 @@ class Concord:
     TooManyRequests, Unavailable, ConnectionFailed, Timeout, and a write UnknownOutcome.
 
     Args:
-        endpoints: a URL of a gateway, or several to go round.
+        endpoints: a URL of a gateway, or several to go round: scheme, host and port, without a path.
         token: see docs/tokens.md.
         timeout: seconds that a call may take, all attempts and waits together, unless it names others.
         consistency: of reads that name none. Stale reads know what this client wrote itself: the newest 10,000 keys.
@@ -67,6 +67,9 @@ class Concord:
         self._runner: Runner = self._driver
         self._workers = ThreadPoolExecutor(BULK_CONCURRENCY, "concord")
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self._driver.core.endpoints.urls)}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -80,15 +83,6 @@ class Concord:
         self._workers.shutdown()
         self._driver.transport.close()
 
-    @overload
-    def get(
-        self,
-        key: str,
-        *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Any: ...
     @overload
     def get(
         self,
@@ -110,6 +104,17 @@ class Concord:
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> T | D: ...
+    @overload
+    def get(
+        self,
+        key: str,
+        *,
+        type: object = ...,
+        default: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Any: ...
     def get(
         self,
         key: str,
@@ -141,20 +146,21 @@ class Concord:
         self,
         key: str,
         *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Entry[Any] | None: ...
-    @overload
-    def entry(
-        self,
-        key: str,
-        *,
         type: type[T],
         consistency: Consistency | None = ...,
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Entry[T] | None: ...
+    @overload
+    def entry(
+        self,
+        key: str,
+        *,
+        type: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Entry[Any] | None: ...
     def entry(
         self,
         key: str,
@@ -290,20 +296,21 @@ class Concord:
         self,
         keys: Iterable[str],
         *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Read[Any]: ...
-    @overload
-    def get_many(
-        self,
-        keys: Iterable[str],
-        *,
         type: type[T],
         consistency: Consistency | None = ...,
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Read[T]: ...
+    @overload
+    def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        type: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Read[Any]: ...
     def get_many(
         self,
         keys: Iterable[str],
@@ -367,20 +374,21 @@ class Concord:
         self,
         prefix: str = ...,
         *,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Iterator[Entry[Any]]: ...
-    @overload
-    def scan(
-        self,
-        prefix: str = ...,
-        *,
         type: type[T],
         consistency: Consistency | None = ...,
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Iterator[Entry[T]]: ...
+    @overload
+    def scan(
+        self,
+        prefix: str = ...,
+        *,
+        type: object = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Iterator[Entry[Any]]: ...
     def scan(
         self,
         prefix: str = "",
@@ -417,17 +425,6 @@ class Concord:
         self,
         prefix: str = ...,
         *,
-        cursor: str = ...,
-        limit: int = ...,
-        consistency: Consistency | None = ...,
-        max_age_ms: int | None = ...,
-        timeout: float | None = ...,
-    ) -> Iterator[Page[Entry[Any]]]: ...
-    @overload
-    def pages(
-        self,
-        prefix: str = ...,
-        *,
         type: type[T],
         cursor: str = ...,
         limit: int = ...,
@@ -435,6 +432,18 @@ class Concord:
         max_age_ms: int | None = ...,
         timeout: float | None = ...,
     ) -> Iterator[Page[Entry[T]]]: ...
+    @overload
+    def pages(
+        self,
+        prefix: str = ...,
+        *,
+        type: object = ...,
+        cursor: str = ...,
+        limit: int = ...,
+        consistency: Consistency | None = ...,
+        max_age_ms: int | None = ...,
+        timeout: float | None = ...,
+    ) -> Iterator[Page[Entry[Any]]]: ...
     def pages(
         self,
         prefix: str = "",
@@ -522,11 +531,13 @@ class Concord:
         return Service(self._runner, name)
 
     @overload
-    def watch(self, prefix: str = ..., *, after: str = ..., patience: float | None = ...) -> Watch[Any]: ...
-    @overload
     def watch(
         self, prefix: str = ..., *, type: type[T], after: str = ..., patience: float | None = ...
     ) -> Watch[T]: ...
+    @overload
+    def watch(
+        self, prefix: str = ..., *, type: object = ..., after: str = ..., patience: float | None = ...
+    ) -> Watch[Any]: ...
     def watch(self, prefix: str = "", *, type: Any = Any, after: str = "", patience: float | None = None) -> Watch[Any]:
         """The present state of all keys with a prefix and then every change: an iterator that connects and goes on by itself.
 

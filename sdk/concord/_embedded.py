@@ -86,6 +86,9 @@ class Embedded(Concord):
         self._runner = LocalRunner(store)
         self._readings = store.readings
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} store in this process>"
+
     def close(self) -> None:
         """Release the data directory; nothing may be called afterwards. Twice is harmless."""
         self._store.close()

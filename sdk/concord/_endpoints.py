@@ -36,6 +36,11 @@ class Endpoints:
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def urls(self) -> list[str]:
+        """All of them."""
+        return [endpoint.url for endpoint in self._all]
+
     def choose(self, now: float) -> str:
         """The next one that is well at `now` (seconds of a monotonic clock), or the one that will be soonest."""
         if len(self._all) == 1:
@@ -70,7 +75,13 @@ def checked(url: str) -> str:
         ValueError: it is no base URL of a gateway.
     """
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+    if "@" in parts.netloc:
+        raise ValueError("endpoints: a URL with a user or a password is not supported, only token=")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:4000")
     _ = parts.port  # raises ValueError when it is none
+    if parts.path.strip("/"):
+        raise ValueError(
+            f"{url!r}: the path {parts.path} is not supported, a gateway answers at the root of its address"
+        )
     return url.rstrip("/")

@@ -13,6 +13,7 @@ from concord._watch import Watch
 from concord._watching import Event
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 END_S_MAX = 1.0
 """That the end waits for the thread. While it connects to a gateway that says nothing it cannot be interrupted; it then ends by
@@ -35,9 +36,15 @@ class FlagCache:
         self._error: ConcordError | None = None
 
     @overload
-    def get(self, name: str, default: None = ...) -> Any: ...
+    def get(self, name: str, default: None = ..., *, type: type[T]) -> T | None: ...
     @overload
-    def get(self, name: str, default: T, *, type: type[T] | None = ...) -> T: ...
+    def get(self, name: str, default: D, *, type: type[T]) -> T | D: ...
+    @overload
+    def get(self, name: str, default: None = ..., *, type: object = ...) -> Any: ...
+    @overload
+    def get(self, name: str, default: D, *, type: None = ...) -> D: ...
+    @overload
+    def get(self, name: str, default: object, *, type: object) -> Any: ...
     def get(self, name: str, default: Any = None, *, type: Any = None) -> Any:
         """The value of the flag `name` as it was last told, `default` if there is none; raises InvalidValue if not of `type`."""
         value = self._values.get(name, default)

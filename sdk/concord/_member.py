@@ -37,6 +37,9 @@ class Member(Concord):
         self._node = node
         atexit.register(node.close)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.node_id} at {self.address}>"
+
     @property
     def node_id(self) -> str:
         """Name of this node."""
@@ -97,6 +100,9 @@ class AsyncMember(AsyncConcord):
         )
         self._node = node
         atexit.register(node.close)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.node_id} at {self.address}>"
 
     @property
     def node_id(self) -> str:

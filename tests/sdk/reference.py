@@ -24,6 +24,7 @@ INTERNAL = frozenset(
 """Methods whose names are public because other modules of the package call them."""
 SECTIONS = {"Args": "Arguments", "Attributes": "Attributes", "Raises": "Raises", "Returns": "Returns"}
 WIDTH = 100
+STARS: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 _HEAD = """# Reference of the Python package
 
@@ -236,7 +237,7 @@ def _code(name: str, member: Callable[..., Any]) -> str:
 
 
 def _parameter(one: inspect.Parameter) -> str:
-    text = f"{one.name}: {annotation(one.annotation)}"
+    text = f"{STARS.get(one.kind, '')}{one.name}: {annotation(one.annotation)}"
     if one.default is inspect.Parameter.empty:
         return text
     default = annotation(one.default) if one.default is Any or one.default is msgspec.UNSET else repr(one.default)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 import concord
-from concord import Retry, Txn, _calls
+from concord import AsyncConcord, Concord, Retry, Txn, _calls
 from concord._calls import NO_CONDITION, Call
 from concord._core import Heard
 from concord._endpoints import Endpoints
@@ -14,7 +14,9 @@ from concord._responses import BY_CODE
 from concord._transports import Response
 from gateway.errors import MEANINGS, ApiCode
 from tests.sdk.fake import LOST, REFUSED, SILENT, UNAVAILABLE, UNKNOWN, World, ok, refused
+from tests.sdk.memory import Memory
 
+HIDDEN = "hidden"
 DONE = ok({"revision": 7}, etag='"7"')
 VALUE = ok({"value": 1, "revision": 7})
 
@@ -217,6 +219,30 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
 def test_no_endpoints_are_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         Endpoints([], World().core.rng)
+
+
+@pytest.mark.parametrize("kind", [Concord, AsyncConcord])
+def test_an_address_with_a_path_is_refused(kind: type[Concord | AsyncConcord]) -> None:
+    for url in ("http://host:4000/foo", "https://host/a/b/"):
+        with pytest.raises(ValueError, match=r"path .* is not supported"):
+            kind(url)
+    with pytest.raises(ValueError, match="user or a password") as raised:
+        kind("http://:hidden@host:4000")
+    assert "hidden" not in str(raised.value)
+    assert Endpoints(["http://host:4000/"], World().core.rng).urls == ["http://host:4000"]
+
+
+def test_clients_and_locks_show_no_secrets() -> None:
+    network = Memory()
+    with Concord(["http://a:1", "http://b:2/"], token=HIDDEN, transport=network) as client:
+        assert repr(client) == "<Concord of http://a:1, http://b:2>"
+        lock = client.lock("nightly")
+        assert repr(lock) == "<Lock 'nightly', not held>"
+        with lock:
+            assert repr(lock) == f"<Lock 'nightly', held, fence {lock.fence}>"
+            assert lock.owner not in repr(lock)
+    with concord.open(durability="memory") as db:
+        assert repr(db) == "<Embedded store in this process>"
 
 
 def test_a_stale_answer_older_than_an_own_write_is_asked_for_anew() -> None:

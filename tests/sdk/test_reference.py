@@ -57,6 +57,16 @@ def test_every_method_is_described_with_all_its_arguments(name: str, member: Any
     assert not unsaid, f"{unsaid} are not described"
 
 
+@pytest.mark.parametrize("kind", [*CLIENTS, *others(), *errors()], ids=lambda kind: kind.__name__)
+def test_every_class_of_the_page_can_be_imported_from_the_package(kind: type) -> None:
+    assert getattr(concord, kind.__name__) is kind
+    assert kind.__name__ in concord.__all__
+
+
+def test_arguments_that_are_taken_by_name_only_are_shown_so() -> None:
+    assert "    **member: Any,\n" in page()
+
+
 @pytest.mark.parametrize(("name", "member"), MEMBERS, ids=[name for name, _ in MEMBERS])
 def test_what_a_method_is_said_to_raise_is_public(name: str, member: Any) -> None:
     raised = [

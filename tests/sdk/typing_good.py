@@ -1,19 +1,46 @@
 """Typical user code: mypy strict checks it with everything else, so what it asserts of types is true."""
 
-from typing import Any, assert_type
+from typing import Annotated, Any, Literal, TypeAlias, assert_type
 
 from flask import Flask
 from litestar import Litestar
 from litestar.stores.registry import StoreRegistry
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 import concord
-from concord import AsyncConcord, Concord, Entry, Event, Read, Txn, TxnResult, Written
+from concord import (
+    AsyncConcord,
+    AsyncFlags,
+    AsyncLimiter,
+    AsyncLock,
+    AsyncRegistration,
+    AsyncService,
+    AsyncSessions,
+    AsyncWatch,
+    Concord,
+    Entry,
+    Event,
+    Flags,
+    Limiter,
+    Lock,
+    Read,
+    Registration,
+    Service,
+    Sessions,
+    StepResult,
+    Steps,
+    Txn,
+    TxnResult,
+    Watch,
+    Written,
+)
 from concord.contrib.flask import ConcordSessions
 from concord.contrib.litestar import ConcordStore
 from concord.contrib.starlette import SessionMiddleware
+
+Small: TypeAlias = Annotated[int, Meta(le=9)]
 
 
 class Pool(Struct):
@@ -38,13 +65,57 @@ def sync(client: Concord) -> None:
         assert_type(event, Event[Pool])
     with client.lock("k") as lock, client.flags() as flags:
         assert_type(lock.fence, int)
+        guarded(lock)
         assert_type(flags.get("k", default=True), bool)
+        assert_type(flags.get("k", type=Pool), Pool | None)
+        assert_type(flags.get("k", Pool(1), type=Pool), Pool)
+        assert_type(flags.get("k", "none", type=Pool), Pool | str)
+        several: list[Pool] | None = flags.get("k", type=list[Pool])
+        either: Pool | int | None = flags.get("k", type=Pool | int)
+        either = flags.get("k", Pool(1), type=Pool | int)
+        assert several or either
+
+
+def of_what_is_no_class(client: Concord) -> None:
+    """Unions, literals and annotated types have no static type that a parameter could name: what comes of them is for the caller to say."""
+    number: int | None = client.get("k", type=int | None)
+    number = client.get("k", type=Small, default=3)
+    mode: Literal["on", "off"] | None = client.get("k", type=Literal["on", "off"])
+    entry: Entry[int | str] | None = client.entry("k", type=int | str)
+    values: dict[str, int | str] = client.get_many(["k"], type=int | str).check().values
+    entry = next(client.scan("k", type=int | str))
+    entry = next(client.pages("k", type=int | str)).entries[0]
+    with client.watch("k", type=int | str) as watch:
+        event: Event[int | str] = next(watch)
+    assert_type(client.get("k", type=list[int]), list[int] | None)
+    assert [number, mode, entry, values, event]
+
+
+def guarded(lock: Lock) -> tuple[str, int]:
+    """What a client returns can be named."""
+    return lock.name, lock.fence
+
+
+class Named:
+    """Nor is there anything that a client takes or gives and that cannot be."""
+
+    watch: Watch[int] | AsyncWatch[int]
+    flags: Flags | AsyncFlags
+    limiter: Limiter | AsyncLimiter
+    service: Service | AsyncService
+    registration: Registration | AsyncRegistration
+    sessions: Sessions | AsyncSessions
+    lock: AsyncLock
+    steps: Steps
+    result: StepResult
 
 
 async def asynchronous(client: AsyncConcord) -> None:
     assert_type(await client.get("k", type=Pool), Pool | None)
     assert_type(await client.get("k", type=int, default=0), int)
     assert_type(await client.get_many(["k"], type=Pool), Read[Pool])
+    number: int | None = await client.get("k", type=int | None)
+    assert number
     async for entry in client.scan("k", type=Pool):
         assert_type(entry, Entry[Pool])
     async for event in client.watch("k", type=Pool):
