@@ -179,9 +179,9 @@ class AsyncConcord:
         """See `Concord.ttl`."""
         return await self._runner.run(_calls.ttl(key, self._fresh(consistency, None)), timeout)
 
-    async def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
+    async def touch(self, key: str, ttl: int, *, if_fence: int | None = None, timeout: float | None = None) -> int:
         """See `Concord.touch`."""
-        return await self._runner.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+        return await self._runner.run(_calls.touch(key, ttl, _calls.fenced(if_fence)), timeout)
 
     async def increment(
         self,
@@ -192,12 +192,13 @@ class AsyncConcord:
         ttl: int | None = None,
         min: int | None = None,
         max: int | None = None,
+        if_fence: int | None = None,
         timeout: float | None = None,
     ) -> int:
         """See `Concord.increment`."""
-        return await self._runner.run(
-            _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
-        )
+        condition = _calls.fenced(if_fence)
+        call = _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max, condition=condition)
+        return await self._runner.run(call, timeout)
 
     @overload
     async def get_many(
@@ -233,18 +234,27 @@ class AsyncConcord:
         return _many.read(await self._run_batches(batches, timeout))
 
     async def put_many(
-        self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None
+        self,
+        items: Mapping[str, object],
+        *,
+        ttl: int | None = None,
+        if_fence: int | None = None,
+        timeout: float | None = None,
     ) -> Written:
         """See `Concord.put_many`."""
-        return _many.written(await self._run_batches(_many.put_batches(items, ttl), timeout))
+        return _many.written(await self._run_batches(_many.put_batches(items, ttl, if_fence), timeout))
 
-    async def delete_many(self, keys: Iterable[str], *, timeout: float | None = None) -> Written:
+    async def delete_many(
+        self, keys: Iterable[str], *, if_fence: int | None = None, timeout: float | None = None
+    ) -> Written:
         """See `Concord.delete_many`."""
-        return _many.written(await self._run_batches(_many.delete_batches(keys), timeout))
+        return _many.written(await self._run_batches(_many.delete_batches(keys, if_fence), timeout))
 
-    async def touch_many(self, keys: Iterable[str], ttl: int, *, timeout: float | None = None) -> Written:
+    async def touch_many(
+        self, keys: Iterable[str], ttl: int, *, if_fence: int | None = None, timeout: float | None = None
+    ) -> Written:
         """See `Concord.touch_many`."""
-        return _many.written(await self._run_batches(_many.touch_batches(keys, ttl), timeout))
+        return _many.written(await self._run_batches(_many.touch_batches(keys, ttl, if_fence), timeout))
 
     async def keys(
         self,

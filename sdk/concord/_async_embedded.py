@@ -15,7 +15,7 @@ from concord import _values
 from concord._async_client import AsyncConcord
 from concord._async_driver import AsyncRunner
 from concord._async_watch import AsyncWatch
-from concord._calls import LINEARIZABLE, Call, Consistency, Freshness
+from concord._calls import LINEARIZABLE, Call, Consistency, Freshness, fenced
 from concord._embedded import FIRST_PLAIN, TIMEOUT_S_DEFAULT
 from concord._errors import ConcordError, InvalidValue
 from concord._many import Read, Written
@@ -174,32 +174,35 @@ class AsyncEmbedded(AsyncConcord):
         items: Mapping[str, object],
         *,
         ttl: int | None = None,
+        if_fence: int | None = None,
         timeout: float | None = None,
     ) -> Written:
         """See `Concord.put_many`: 500 keys at a time are durable together."""
         wait_s = TIMEOUT_S_DEFAULT if timeout is None else timeout
-        return await self._threads.do(lambda: self._store.put_many(items, ttl, wait_s))
+        return await self._threads.do(lambda: self._store.put_many(items, ttl, fenced(if_fence), wait_s))
 
     async def delete_many(
         self,
         keys: Iterable[str],
         *,
+        if_fence: int | None = None,
         timeout: float | None = None,
     ) -> Written:
         """See `Concord.delete_many`."""
         wait_s = TIMEOUT_S_DEFAULT if timeout is None else timeout
-        return await self._threads.do(lambda: self._store.delete_many(keys, wait_s))
+        return await self._threads.do(lambda: self._store.delete_many(keys, fenced(if_fence), wait_s))
 
     async def touch_many(
         self,
         keys: Iterable[str],
         ttl: int,
         *,
+        if_fence: int | None = None,
         timeout: float | None = None,
     ) -> Written:
         """See `Concord.touch_many`."""
         wait_s = TIMEOUT_S_DEFAULT if timeout is None else timeout
-        return await self._threads.do(lambda: self._store.touch_many(keys, ttl, wait_s))
+        return await self._threads.do(lambda: self._store.touch_many(keys, ttl, fenced(if_fence), wait_s))
 
     def _watch(
         self,

@@ -92,6 +92,11 @@ def conditions(if_absent: bool | None, if_revision: int | None, if_value: Any, i
     )
 
 
+def fenced(fence: int | None) -> Conditions:
+    """The condition that no greater fence was used; none for None."""
+    return NO_CONDITION if fence is None else Conditions(if_fence=fence)
+
+
 _AMBIGUOUS = {".": "%2E", "..": "%2E%2E", "bulk": "%62ulk"}
 """Names whose plain spelling is a step of a path, or the beginning of a bulk route."""
 
@@ -274,12 +279,22 @@ def increment(
     ttl: int | None,
     minimum: int | None,
     maximum: int | None,
+    condition: Conditions = NO_CONDITION,
 ) -> Call[int]:
     """Add to a number; the result is the new one."""
-    body = _members(NO_CONDITION, by=by, initial=initial, ttl=ttl, min=minimum, max=maximum)
+    body = _members(condition, by=by, initial=initial, ttl=ttl, min=minimum, max=maximum)
 
     def local(store: Store, timeout: float) -> int:
-        return store.increment(key, by=by, initial=initial, ttl=ttl, minimum=minimum, maximum=maximum, timeout=timeout)
+        return store.increment(
+            key,
+            by=by,
+            initial=initial,
+            ttl=ttl,
+            minimum=minimum,
+            maximum=maximum,
+            condition=condition,
+            timeout=timeout,
+        )
 
     return post(
         key_target(key, "/increment"),

@@ -249,18 +249,20 @@ class Concord:
         """
         return self._runner.run(_calls.ttl(key, self._fresh(consistency, None)), timeout)
 
-    def touch(self, key: str, ttl: int, *, timeout: float | None = None) -> int:
+    def touch(self, key: str, ttl: int, *, if_fence: int | None = None, timeout: float | None = None) -> int:
         """Set the seconds that a key has left, and return its revision.
 
         Args:
             key: of which nothing else changes.
             ttl: seconds to live from now, from 1.
+            if_fence: no greater fence was used on the key; this one is remembered.
             timeout: in seconds.
 
         Raises:
+            PreconditionFailed: a greater fence was used.
             NotFound: it is not there, or not any more.
         """
-        return self._runner.run(_calls.touch(key, ttl, _calls.NO_CONDITION), timeout)
+        return self._runner.run(_calls.touch(key, ttl, _calls.fenced(if_fence)), timeout)
 
     def increment(
         self,
@@ -271,6 +273,7 @@ class Concord:
         ttl: int | None = None,
         min: int | None = None,
         max: int | None = None,
+        if_fence: int | None = None,
         timeout: float | None = None,
     ) -> int:
         """Add to a number, and return the new one. It counts once, however often it was tried.
@@ -282,14 +285,16 @@ class Concord:
             ttl: seconds to live of a number that is made by this.
             min: the least that may come out.
             max: the most that may come out.
+            if_fence: no greater fence was used on the key; this one is remembered.
             timeout: in seconds.
 
         Raises:
+            PreconditionFailed: a greater fence was used.
             Conflict: it is no number, or would leave its range.
         """
-        return self._runner.run(
-            _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max), timeout
-        )
+        condition = _calls.fenced(if_fence)
+        call = _calls.increment(key, by=by, initial=initial, ttl=ttl, minimum=min, maximum=max, condition=condition)
+        return self._runner.run(call, timeout)
 
     @overload
     def get_many(
@@ -332,26 +337,36 @@ class Concord:
         batches = _many.get_batches(keys, type, self._fresh(consistency, max_age_ms), self._driver.core.own_writes)
         return _many.read(self._run_batches(batches, timeout))
 
-    def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
+    def put_many(
+        self,
+        items: Mapping[str, object],
+        *,
+        ttl: int | None = None,
+        if_fence: int | None = None,
+        timeout: float | None = None,
+    ) -> Written:
         """Set any number of keys, each for itself; the result says what came of each, and its `.check()` raises.
 
         Args:
-            items: values by key, as in `put`; a `Put` gives one a time to live or a content type of its own.
+            items: values by key, as in `put`; a `Put` gives one a time to live, a content type or a fence of its own.
             ttl: seconds to live of those that have none of their own; None for ever.
+            if_fence: no greater fence was used on the key; this one is remembered. Of each key that has none of its own; not of values of bytes.
             timeout: seconds, for each request.
 
         Raises:
             InvalidRequest: there is no JSON of a value, as of `put`. Nothing was sent.
         """
-        return _many.written(self._run_batches(_many.put_batches(items, ttl), timeout))
+        return _many.written(self._run_batches(_many.put_batches(items, ttl, if_fence), timeout))
 
-    def delete_many(self, keys: Iterable[str], *, timeout: float | None = None) -> Written:
-        """Delete any number of keys; one that is not there is deleted, too."""
-        return _many.written(self._run_batches(_many.delete_batches(keys), timeout))
+    def delete_many(self, keys: Iterable[str], *, if_fence: int | None = None, timeout: float | None = None) -> Written:
+        """Delete any number of keys; one that is not there is deleted, too. `if_fence`, of each, as of `delete`."""
+        return _many.written(self._run_batches(_many.delete_batches(keys, if_fence), timeout))
 
-    def touch_many(self, keys: Iterable[str], ttl: int, *, timeout: float | None = None) -> Written:
-        """Set the time to live, `ttl` seconds, of any number of keys; one that is not there has the error NotFound."""
-        return _many.written(self._run_batches(_many.touch_batches(keys, ttl), timeout))
+    def touch_many(
+        self, keys: Iterable[str], ttl: int, *, if_fence: int | None = None, timeout: float | None = None
+    ) -> Written:
+        """Set the time to live, `ttl` seconds, of any number of keys; one that is not there has the error NotFound. `if_fence`, of each, as of `touch`."""
+        return _many.written(self._run_batches(_many.touch_batches(keys, ttl, if_fence), timeout))
 
     def keys(
         self,

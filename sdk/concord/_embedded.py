@@ -170,17 +170,30 @@ class Embedded(Concord):
         """See `Concord.get_many`: 500 keys at a time as of one moment."""
         return self._store.get_many(keys, type)
 
-    def put_many(self, items: Mapping[str, object], *, ttl: int | None = None, timeout: float | None = None) -> Written:
+    def put_many(
+        self,
+        items: Mapping[str, object],
+        *,
+        ttl: int | None = None,
+        if_fence: int | None = None,
+        timeout: float | None = None,
+    ) -> Written:
         """See `Concord.put_many`: 500 keys at a time are durable together."""
-        return self._store.put_many(items, ttl, TIMEOUT_S_DEFAULT if timeout is None else timeout)
+        return self._store.put_many(
+            items, ttl, _calls.fenced(if_fence), TIMEOUT_S_DEFAULT if timeout is None else timeout
+        )
 
-    def delete_many(self, keys: Iterable[str], *, timeout: float | None = None) -> Written:
+    def delete_many(self, keys: Iterable[str], *, if_fence: int | None = None, timeout: float | None = None) -> Written:
         """See `Concord.delete_many`."""
-        return self._store.delete_many(keys, TIMEOUT_S_DEFAULT if timeout is None else timeout)
+        return self._store.delete_many(keys, _calls.fenced(if_fence), TIMEOUT_S_DEFAULT if timeout is None else timeout)
 
-    def touch_many(self, keys: Iterable[str], ttl: int, *, timeout: float | None = None) -> Written:
+    def touch_many(
+        self, keys: Iterable[str], ttl: int, *, if_fence: int | None = None, timeout: float | None = None
+    ) -> Written:
         """See `Concord.touch_many`."""
-        return self._store.touch_many(keys, ttl, TIMEOUT_S_DEFAULT if timeout is None else timeout)
+        return self._store.touch_many(
+            keys, ttl, _calls.fenced(if_fence), TIMEOUT_S_DEFAULT if timeout is None else timeout
+        )
 
     def _watch(
         self,

@@ -67,11 +67,13 @@ class Put(msgspec.Struct, frozen=True):
         value: any JSON, or bytes.
         ttl: seconds to live; None for those that all have.
         content_type: of a value of bytes.
+        if_fence: no greater fence was used on the key, and this one is remembered; None for that of all. A value of bytes cannot have one.
     """
 
     value: object
     ttl: int | None = None
     content_type: str | None = None
+    if_fence: int | None = None
 
 
 class Batch(msgspec.Struct, Generic[T], frozen=True):
@@ -139,17 +141,18 @@ def _get(keys: Sequence[str], kind: Any, fresh: Freshness) -> Plan[dict[str, Any
     return found
 
 
-def put_batches(items: Mapping[str, object], ttl: int | None) -> Iterator[Batch[Any]]:
+def put_batches(items: Mapping[str, object], ttl: int | None, fence: int | None = None) -> Iterator[Batch[Any]]:
     """Batches of a put_many. Values of bytes go one by one, because a bulk request is JSON."""
     sized = []
     for key, item in items.items():
         put = item if isinstance(item, Put) else Put(item)
         own_ttl = ttl if put.ttl is None else put.ttl
+        own_fence = fence if put.if_fence is None else put.if_fence
         if _values.is_raw(put.value):
-            call = _calls.put(key, put.value, own_ttl, _calls.NO_CONDITION, put.content_type)
+            call = _calls.put(key, put.value, own_ttl, _calls.fenced(own_fence), put.content_type)
             yield Batch([key], lambda call=call, key=key: _single(call, key))  # type: ignore[misc] # bound early
         else:
-            sized.append((_operation(key, put, own_ttl), key))
+            sized.append((_operation(key, put, own_ttl, own_fence), key))
     yield from _operation_batches("bulk", sized)
 
 
@@ -158,23 +161,27 @@ def _single(call: Call[Any], key: str) -> Plan[Outcomes]:
     return {key: None}
 
 
-def touch_batches(keys: Iterable[str], ttl: int) -> Iterator[Batch[Any]]:
+def touch_batches(keys: Iterable[str], ttl: int, fence: int | None = None) -> Iterator[Batch[Any]]:
     """Batches of a touch_many."""
-    operations = [(_values.encode({"key": key, "ttl": ttl}), key) for key in dict.fromkeys(keys)]
+    members = {"ttl": ttl} if fence is None else {"ttl": ttl, "if_fence": fence}
+    operations = [(_values.encode({"key": key, **members}), key) for key in dict.fromkeys(keys)]
     yield from _operation_batches("bulk/touch", operations)
 
 
-def delete_batches(keys: Iterable[str]) -> Iterator[Batch[Any]]:
+def delete_batches(keys: Iterable[str], fence: int | None = None) -> Iterator[Batch[Any]]:
     """Batches of a delete_many."""
     for part in parts([(key, len(key)) for key in dict.fromkeys(keys)]):
-        call = _calls.bulk_write("bulk/delete", _values.encode({"keys": part}), part)
+        named: list[Any] = part if fence is None else [{"key": key, "if_fence": fence} for key in part]
+        call = _calls.bulk_write("bulk/delete", _values.encode({"keys": named}), part)
         yield Batch(part, lambda call=call: one_after_another(call))  # type: ignore[misc] # bound early
 
 
-def _operation(key: str, put: Put, ttl: int | None) -> bytes:
+def _operation(key: str, put: Put, ttl: int | None, fence: int | None) -> bytes:
     if put.content_type is not None:
         raise InvalidRequest(f"{key}: only values of bytes have a content_type")
     end = b"}" if ttl is None else b',"ttl":%d}' % ttl
+    if fence is not None:
+        end = b',"if_fence":' + _values.encode(fence) + end
     return b'{"key":' + _values.encode(key) + b',"value":' + _values.encode(put.value, key) + end
 
 

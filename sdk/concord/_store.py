@@ -91,6 +91,7 @@ class Store(Protocol):
         ttl: int | None,
         minimum: int | None,
         maximum: int | None,
+        condition: "Conditions",
         timeout: float,
     ) -> int:
         """Add to a number; the new one."""
@@ -98,13 +99,15 @@ class Store(Protocol):
     def get_many(self, keys: Iterable[str], kind: Any) -> "Read[Any]":
         """Read any number of keys."""
 
-    def put_many(self, items: Mapping[str, object], ttl: int | None, timeout: float) -> "Written":
-        """Set any number of keys."""
+    def put_many(
+        self, items: Mapping[str, object], ttl: int | None, condition: "Conditions", timeout: float
+    ) -> "Written":
+        """Set any number of keys; the condition is a fence or none, here and below."""
 
-    def delete_many(self, keys: Iterable[str], timeout: float) -> "Written":
+    def delete_many(self, keys: Iterable[str], condition: "Conditions", timeout: float) -> "Written":
         """Delete any number of keys."""
 
-    def touch_many(self, keys: Iterable[str], ttl: int, timeout: float) -> "Written":
+    def touch_many(self, keys: Iterable[str], ttl: int, condition: "Conditions", timeout: float) -> "Written":
         """Set the time to live of any number of keys."""
 
     def list_keys(self, prefix: str, after: str, limit: int) -> "Page[str]":

@@ -44,29 +44,33 @@ class Steps:
     def __init__(self) -> None:
         self.rendered: list[dict[str, Any]] = []
 
-    def put(self, key: str, value: object, *, ttl: int | None = None) -> "Steps":
-        """Set a key to JSON, `value`, with `ttl` seconds to live, None for ever."""
-        return self._add("put", key, value=value, **({} if ttl is None else {"ttl": ttl}))
+    def put(self, key: str, value: object, *, ttl: int | None = None, if_fence: int | None = None) -> "Steps":
+        """Set a key to JSON, `value`, with `ttl` seconds to live, None for ever; `if_fence` as of `Concord.put`."""
+        return self._add("put", key, value=value, **({} if ttl is None else {"ttl": ttl}), **_fenced(if_fence))
 
     def get(self, key: str) -> "Steps":
         """Read a key as the steps before left it."""
         return self._add("get", key)
 
-    def delete(self, key: str) -> "Steps":
-        """Delete a key, which need not be there."""
-        return self._add("delete", key)
+    def delete(self, key: str, *, if_fence: int | None = None) -> "Steps":
+        """Delete a key, which need not be there; `if_fence` as of `Concord.delete`."""
+        return self._add("delete", key, **_fenced(if_fence))
 
-    def touch(self, key: str, ttl: int) -> "Steps":
-        """Set the time to live of a key to `ttl` seconds."""
-        return self._add("touch", key, ttl=ttl)
+    def touch(self, key: str, ttl: int, *, if_fence: int | None = None) -> "Steps":
+        """Set the time to live of a key to `ttl` seconds; `if_fence` as of `Concord.touch`."""
+        return self._add("touch", key, ttl=ttl, **_fenced(if_fence))
 
-    def increment(self, key: str, by: int = 1, *, initial: int = 0) -> "Steps":
-        """Add `by` to the number of a key, which counts as `initial` when it is not there."""
-        return self._add("increment", key, by=by, initial=initial)
+    def increment(self, key: str, by: int = 1, *, initial: int = 0, if_fence: int | None = None) -> "Steps":
+        """Add `by` to the number of a key, which counts as `initial` when it is not there; `if_fence` as of `Concord.increment`."""
+        return self._add("increment", key, by=by, initial=initial, **_fenced(if_fence))
 
     def _add(self, op: str, key: str, **members: Any) -> "Steps":
         self.rendered.append({"op": op, "key": key, **members})
         return self
+
+
+def _fenced(fence: int | None) -> dict[str, int]:
+    return {} if fence is None else {"if_fence": fence}
 
 
 class Txn:

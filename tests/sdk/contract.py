@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 import concord
-from concord import Concord, Put, Txn
+from concord import Concord, Put, Steps, Txn
 from concord._values import AS_STORED
 
 MANY = 1200
@@ -70,6 +70,63 @@ def fences(client: Concord) -> None:
         client.delete("fenced/a", if_fence=6)
     assert client.get("fenced/a") == 2
     assert client.delete("fenced/a", if_fence=7)
+
+
+def fences_of_every_write(client: Concord) -> None:
+    """Whatever changes a key remembers the fence that it is given, and is refused under a smaller one."""
+    names = ["{f}a", "{f}b"]
+
+    def txn(add: Callable[[Steps], Steps]) -> Txn:
+        made = Txn()
+        add(made.then)
+        return made
+
+    def outcome(written: concord.Written) -> list[str]:
+        assert all(isinstance(error, concord.PreconditionFailed) for error in written.errors.values())
+        return written.done
+
+    writes: list[Callable[[int], object]] = [
+        lambda fence: client.increment("{f}a", if_fence=fence),
+        lambda fence: client.touch("{f}a", 100, if_fence=fence),
+        lambda fence: outcome(client.put_many({"{f}a": 1, "{f}b": 2}, if_fence=fence)),
+        lambda fence: outcome(client.put_many({name: Put(1, ttl=9, if_fence=fence) for name in names}, if_fence=99)),
+        lambda fence: outcome(client.touch_many(names, 100, if_fence=fence)),
+        lambda fence: client.commit(txn(lambda steps: steps.put("{f}a", 1, if_fence=fence))),
+        lambda fence: client.commit(txn(lambda steps: steps.touch("{f}a", 9, if_fence=fence))),
+        lambda fence: client.commit(txn(lambda steps: steps.increment("{f}a", if_fence=fence))),
+    ]
+    deletions: list[Callable[[int], object]] = [
+        lambda fence: outcome(client.delete_many(names, if_fence=fence)),
+        lambda fence: client.commit(txn(lambda steps: steps.delete("{f}a", if_fence=fence).delete("{f}b"))),
+    ]
+    for write in (*writes, *deletions):
+        client.put_many({"{f}a": 1, "{f}b": 2}, if_fence=7).check()
+        assert write(8)
+        is_there = client.get("{f}a") is not None
+        assert is_there == (write in writes)
+        if is_there:
+            with pytest.raises(concord.PreconditionFailed):
+                client.put("{f}a", 1, if_fence=7)  # it has remembered the 8
+        client.put_many({"{f}a": 1, "{f}b": 2}, if_fence=8).check()
+        assert is_refused(lambda write=write: write(7))  # type: ignore[misc] # bound early
+        assert {entry.key: entry.value for entry in client.scan("{f}")} == {"{f}a": 1, "{f}b": 2}
+        client.delete_many(names, if_fence=8).check()
+    with pytest.raises(concord.InvalidRequest):
+        client.put_many({"{f}a": 1, "{f}b": b"raw"}, if_fence=7)
+    assert list(client.keys("{f}")) == []
+    for bad in (-1, 1 << 63):
+        with pytest.raises(concord.InvalidRequest):
+            client.increment("{f}a", if_fence=bad)
+        written = client.put_many({"{f}a": 1}, if_fence=bad), client.delete_many(["{f}a"], if_fence=bad)
+        assert [isinstance(one.errors["{f}a"], concord.InvalidRequest) for one in written] == [True, True]
+
+
+def is_refused(write: Callable[[], object]) -> bool:
+    """Whether a write under an old fence did nothing: it raises, or of many keys none was written."""
+    try:
+        return write() == []
+    except concord.PreconditionFailed as error:
+        return error.applied is False
 
 
 def refusals(client: Concord) -> None:
@@ -306,6 +363,7 @@ def sessions(client: Concord) -> None:
 EVERY = (
     one_key,
     fences,
+    fences_of_every_write,
     refusals,
     many_keys,
     foreign_values,

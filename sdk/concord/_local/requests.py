@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from concord import _values
-from concord._calls import NO_CONDITION, UNSET, Conditions, check_raw
+from concord._calls import NO_CONDITION, UNSET, Conditions, check_raw, fenced
 from concord._coordination import Instance
 from concord._errors import ConcordError, CrossGroup, InvalidRequest, TooLarge
 from concord._many import Put as ManyPut
@@ -43,6 +43,7 @@ T = TypeVar("T")
 SHALLOW_BYTES = 2 * LIMIT_JSON_DEPTH
 """Shorter JSON cannot nest too deep."""
 PORT_MAX = 65_535
+REVISION_MAX = (1 << 63) - 1
 ADDRESS_MAX = 255
 AT_A_TIME = 100
 """Items that are encoded together: a mebibyte each at most, so that many large ones do not fill the memory twice."""
@@ -118,7 +119,9 @@ def put_item(name: object, value: object, ttl: object, condition: Conditions, co
     return PutItem(key(name), json_value(value, name), "", ttl_ms(ttl), wanted(condition, name))
 
 
-def put_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:
+def put_items(
+    items: Mapping[Any, object], ttl: object, condition: Conditions
+) -> tuple[list[PutItem], dict[str, ConcordError]]:
     """Many keys to set, and those that cannot be.
 
     Raises:
@@ -128,10 +131,12 @@ def put_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], 
         lives_ms = ttl_ms(ttl)
     except InvalidRequest as error:
         return [], dict.fromkeys(items, error)
+    if condition is not NO_CONDITION:
+        return _checked_items(items, ttl, condition)
     try:
         return _plain_items(items, lives_ms), {}
     except (ConcordError, TypeError, ValueError, RecursionError, OverflowError):
-        return _checked_items(items, ttl)
+        return _checked_items(items, ttl, condition)
 
 
 def _plain_items(items: Mapping[Any, object], lives_ms: int) -> list[PutItem]:
@@ -178,23 +183,31 @@ def _plain_item(name: object, value: object, lives_ms: int) -> PutItem:
     return PutItem(key(name), json_value(value, name), "", lives_ms)
 
 
-def _checked_items(items: Mapping[Any, object], ttl: object) -> tuple[list[PutItem], dict[str, ConcordError]]:
+def _checked_items(
+    items: Mapping[Any, object], ttl: object, condition: Conditions
+) -> tuple[list[PutItem], dict[str, ConcordError]]:
     """The items one by one, each with its own fault."""
     made: list[PutItem] = []
     errors: dict[str, ConcordError] = {}
     puts = {name: item if isinstance(item, ManyPut) else ManyPut(item) for name, item in items.items()}
     for name, put in puts.items():
-        if not _values.is_raw(put.value):
+        if _values.is_raw(put.value):
+            check_raw(_own(put, condition))
+        else:
             if put.content_type is not None:
                 raise InvalidRequest("content_type: only values of bytes have one")
             _values.encode(put.value, str(name))
     for name, put in puts.items():
         try:
             lives = ttl if put.ttl is None else put.ttl
-            made.append(put_item(name, put.value, lives, NO_CONDITION, put.content_type))
+            made.append(put_item(name, put.value, lives, _own(put, condition), put.content_type))
         except (InvalidRequest, TooLarge) as error:
             errors[name] = error
     return made, errors
+
+
+def _own(put: ManyPut, condition: Conditions) -> Conditions:
+    return condition if put.if_fence is None else fenced(put.if_fence)
 
 
 def each(names: Iterable[str], make: Callable[[str], T]) -> tuple[list[T], dict[str, ConcordError]]:
@@ -214,7 +227,7 @@ def touch_item(name: object, ttl: object, condition: Conditions) -> TouchItem:
     return TouchItem(key(name), milliseconds(ttl), wanted(condition, name))
 
 
-def increment_item(given: Mapping[str, Any]) -> IncrementItem:
+def increment_item(given: Mapping[str, Any], condition: Conditions) -> IncrementItem:
     """A number to change; members as in the body of the request, and the key."""
     return IncrementItem(
         key(given["key"]),
@@ -223,6 +236,7 @@ def increment_item(given: Mapping[str, Any]) -> IncrementItem:
         ttl_ms=ttl_ms(given.get("ttl")),
         minimum=None if given.get("min") is None else whole(given["min"], "min"),
         maximum=None if given.get("max") is None else whole(given["max"], "max"),
+        condition=wanted(condition, given["key"]),
     )
 
 
@@ -240,9 +254,16 @@ def wanted(condition: Conditions, of: object = "") -> Condition | None:
         exists=None if condition.if_absent is UNSET else not condition.if_absent,
         revision=None if condition.if_revision is UNSET else whole(condition.if_revision, "if_revision"),
         value=None if condition.if_value is UNSET else json_value(condition.if_value, of, "if_value"),
-        fence=None if condition.if_fence is UNSET else whole(condition.if_fence, "if_fence"),
+        fence=None if condition.if_fence is UNSET else _natural(condition.if_fence, "if_fence"),
     )
     return None if found == _NOTHING else found
+
+
+def _natural(number: object, what: str) -> int:
+    made = whole(number, what)
+    if not 0 <= made <= REVISION_MAX:
+        raise InvalidRequest(f"{what}: expected 0..{REVISION_MAX}")
+    return made
 
 
 _NOTHING = Condition()
@@ -281,18 +302,18 @@ def _relation(op: object) -> Relation:
 
 
 def _step(given: Mapping[str, Any]) -> Step:
-    name = given["key"]
+    name, condition = given["key"], fenced(given.get("if_fence"))
     match given["op"]:
         case "put":
-            return Put([put_item(name, given["value"], given.get("ttl"), NO_CONDITION, None)])
+            return Put([put_item(name, given["value"], given.get("ttl"), condition, None)])
         case "get":
             return Fetch([key(name)])
         case "delete":
-            return Delete([key(name)])
+            return delete(name, condition)
         case "touch":
-            return Touch([touch_item(name, given["ttl"], NO_CONDITION)])
+            return Touch([touch_item(name, given["ttl"], condition)])
         case _:
-            return Increment([increment_item(given)])
+            return Increment([increment_item(given, condition)])
 
 
 def prefix(given: object) -> str:

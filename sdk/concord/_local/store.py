@@ -164,25 +164,29 @@ class LocalStore:
         ttl: int | None,
         minimum: int | None,
         maximum: int | None,
+        condition: Conditions,
         timeout: float,
     ) -> int:
         """See Store."""
         given = {"key": key, "by": by, "initial": initial, "ttl": ttl, "min": minimum, "max": maximum}
-        return int(self._write_one(Increment([requests.increment_item(given)]), timeout).value)
+        return int(self._write_one(Increment([requests.increment_item(given, condition)]), timeout).value)
 
-    def put_many(self, items: Mapping[str, object], ttl: int | None, timeout: float) -> Written:
+    def put_many(self, items: Mapping[str, object], ttl: int | None, condition: Conditions, timeout: float) -> Written:
         """See Store."""
-        made, errors = requests.put_items(items, ttl)
+        made, errors = requests.put_items(items, ttl, condition)
         return self._write_many(_put_entries(made), Put, _KEY, errors, timeout)
 
-    def delete_many(self, keys: Iterable[str], timeout: float) -> Written:
+    def delete_many(self, keys: Iterable[str], condition: Conditions, timeout: float) -> Written:
         """See Store."""
-        named, errors = requests.each(keys, requests.key)
-        return self._write_many(_entries(named), Delete, str, errors, timeout)
+        if condition is NO_CONDITION:
+            named, errors = requests.each(keys, requests.key)
+            return self._write_many(_entries(named), Delete, str, errors, timeout)
+        expected, errors = requests.each(keys, lambda key: requests.delete(key, condition))
+        return self._write_many(_entries(expected), _joined, lambda one: one.keys[0], errors, timeout)
 
-    def touch_many(self, keys: Iterable[str], ttl: int, timeout: float) -> Written:
+    def touch_many(self, keys: Iterable[str], ttl: int, condition: Conditions, timeout: float) -> Written:
         """See Store."""
-        made, errors = requests.each(keys, lambda key: requests.touch_item(key, ttl, NO_CONDITION))
+        made, errors = requests.each(keys, lambda key: requests.touch_item(key, ttl, condition))
         return self._write_many(_entries(made), Touch, _KEY, errors, timeout)
 
     def commit(
@@ -338,13 +342,14 @@ class LocalStore:
         for batches in entries:
             try:
                 size = sum(map(len, batches)) * ITEM_BYTES
-                replies = self._apply_all([make(batch) for batch in batches], timeout, size)
+                operations = [make(batch) for batch in batches]
+                replies = self._apply_all(operations, timeout, size)
             except ConcordError as error:
                 for batch in batches:
                     errors.update(dict.fromkeys(map(name, batch), error))
                 continue
-            for batch, reply in zip(batches, replies, strict=True):
-                _settle(result, map(name, batch), reply.results, is_delete=make is Delete)
+            for batch, operation, reply in zip(batches, operations, replies, strict=True):
+                _settle(result, map(name, batch), reply.results, is_delete=isinstance(operation, Delete))
         return result
 
 
@@ -358,6 +363,11 @@ def _settle(result: Written, keys: Iterable[str], results: list[ItemResult], *, 
             result.done.append(key)
         else:
             result.errors[key] = answers.refusal(done, f"{key}: ")
+
+
+def _joined(deletions: list[Delete]) -> Delete:
+    """Deletions of one key each as one."""
+    return Delete([one.keys[0] for one in deletions], [one.conditions[0] for one in deletions])
 
 
 def _entries(items: list[T]) -> Iterator[list[list[T]]]:
