@@ -43,17 +43,20 @@ def _called(key: str, what: str) -> str:
     return f"{what} of {key}" if key else what
 
 
+_LISTS = frozenset({list, tuple, set, frozenset})
+
+
 def has_no_number(value: object) -> bool:
     """Whether NaN or infinity is in what msgspec has made JSON of: it writes `null` for them."""
     waiting = [msgspec.to_builtins(value, enc_hook=lambda _: None)]  # of a msgspec.Raw nothing is known
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, float):
+    for one in waiting:  # which grows meanwhile
+        kind = type(one)
+        if kind is float:
             if not math.isfinite(one):
                 return True
-        elif isinstance(one, dict):
+        elif kind is dict:
             waiting += one.values()
-        elif isinstance(one, list | tuple | set | frozenset):
+        elif kind in _LISTS:
             waiting += one
     return False
 

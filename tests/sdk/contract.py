@@ -48,6 +48,8 @@ def one_key(client: Concord) -> None:
         client.ttl("one/a")
     client.put("one/b", b"\x00\xff", ttl=9, content_type="image/png", if_absent=True)
     assert client.get("one/b", type=bytes) == b"\x00\xff"
+    raw = [client.entry("one/b"), client.get_many(["one/b"]).entries["one/b"], *client.scan("one/b")]
+    assert [one and one.content_type for one in raw] == ["image/png"] * 3
     assert client.get("one/b") == b"\x00\xff"
     assert [client.increment("one/n", 5, initial=10, max=20) for _ in range(2)] == [15, 20]
     with pytest.raises(concord.Conflict):

@@ -385,7 +385,7 @@ def _put_entries(items: list[PutItem]) -> Iterable[list[list[PutItem]]]:
 
 def _entry(key: str, record: Record, now_ms: int, kind: Any) -> Entry[Any]:
     value = _decoded(key, record, kind)
-    return Entry(key, value, record.revision, answers.ttl(remaining_ms(record, now_ms)))
+    return Entry(key, value, record.revision, answers.ttl(remaining_ms(record, now_ms)), record.content_type)
 
 
 def _decoded(key: str, stored: Stored, kind: Any) -> Any:
@@ -400,4 +400,4 @@ def _listed(entry: ListEntry, kind: Any) -> Told:
         value = _values.decode_stored(entry.value, entry.content_type, kind)
     except InvalidValue as error:
         return error.of(entry.key)
-    return Entry(entry.key, value, entry.revision, answers.ttl(entry.ttl_ms))
+    return Entry(entry.key, value, entry.revision, answers.ttl(entry.ttl_ms), entry.content_type)
