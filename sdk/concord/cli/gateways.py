@@ -65,7 +65,7 @@ def check_url(url: str) -> None:
             fault = f"it begins with {parts.scheme}:// instead of http:// or https://"
         elif not fault and not parts.hostname:
             fault = "the name of the host is missing"
-        elif parts.username or parts.query or parts.fragment:
+        elif not fault and (parts.username or parts.path.strip("/") or parts.query or parts.fragment):
             fault = "there is more than the place of a gateway in it"
     if fault:
         hint = "expected one like http://127.0.0.1:4000 in --url or " + URL_VARIABLE
