@@ -57,7 +57,7 @@ async def _run(settings: GatewaySettings, tracer: Tracer | None) -> None:
         audit, server = running.gateway.audit, running.server
         if audit is not None:
             loop.add_signal_handler(signal.SIGHUP, audit.log.reopen)
-        _calm_collector()
+        _settle_memory()
         _log.info("gateway of %s listens on http://%s", settings.cluster, format_address(server.host, server.port))
         stopping = loop.create_task(stop.wait())
         await asyncio.wait((running.ended, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -65,7 +65,7 @@ async def _run(settings: GatewaySettings, tracer: Tracer | None) -> None:
     _log.info("gateway stopped")
 
 
-def _calm_collector() -> None:
+def _settle_memory() -> None:
     """Keep what was made at the start together and out of every collection, and collect seldom: pauses show as tail latency."""
     gc.collect()
     gc.freeze()

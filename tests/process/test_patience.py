@@ -16,6 +16,7 @@ def test_what_takes_too_long_ends_with_a_timeout_and_its_task_goes_on() -> None:
         task = asyncio.current_task()
         assert task is not None
         assert not task.cancelling()
+        assert not patience._waits
         await asyncio.sleep(0)
 
     asyncio.run(main())
@@ -30,6 +31,7 @@ def test_what_is_done_in_time_is_left_alone() -> None:
         with patience.until(loop.time() + 0.01) as wait:
             wait.due = loop.time() + 1000
             await asyncio.sleep(0.2)
+        assert not patience._waits
         return "done"
 
     assert asyncio.run(main()) == "done"
